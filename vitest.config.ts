@@ -1,0 +1,43 @@
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
+import { defineConfig } from "vitest/config";
+import { makeTokenKeys } from "./scripts/secrets.ts";
+
+/** Set here whatever .dev.vars says, so that tests do not depend on what was started on this machine before. */
+const bindings = {
+  ENVIRONMENT: "development",
+  DEV_SIGN_IN: "enabled",
+  ALLOWED_ORIGINS: "https://app.example https://beta.example",
+  TOKEN_KEYS: await makeTokenKeys(),
+  TEST_MIGRATIONS: await readD1Migrations("migrations"),
+};
+
+export default defineConfig({
+  test: {
+    // The log lines of what works are no news.
+    silent: "passed-only",
+    projects: [
+      {
+        test: {
+          name: "node",
+          include: ["test/unit/**/*.test.ts", "{shared,client}/**/*.test.ts"],
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" }, miniflare: { bindings } })],
+        test: {
+          name: "workerd",
+          include: ["test/workerd/**/*.test.ts"],
+          setupFiles: ["test/workerd/apply-migrations.ts"],
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./bench/cost/wrangler.toml" }, miniflare: { bindings } })],
+        test: {
+          name: "cost",
+          include: ["bench/cost/ledger/*.test.ts"],
+          setupFiles: ["test/workerd/apply-migrations.ts"],
+        },
+      },
+    ],
+  },
+});
