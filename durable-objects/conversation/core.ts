@@ -1,0 +1,378 @@
+import { Refusal } from "../../shared/errors.ts";
+import {
+  type ConversationId,
+  directMembers,
+  type MessageId,
+  messageTime,
+  type Seq,
+  type UserId,
+} from "../../shared/ids.ts";
+import {
+  ACKED_GRACE_MS,
+  FAN_OUT_HOLD_MEMBERS,
+  FAN_OUT_HOLD_MS,
+  FAN_OUT_RETRY_MS,
+  MAX_APPEND_BYTES,
+  MAX_APPEND_MESSAGES,
+  MAX_ID_AHEAD_MS,
+  MAX_PAGE_BYTES,
+  MAX_PAGE_ENTRIES,
+  STATE_FLUSH_MS,
+} from "../../shared/limits.ts";
+import type {
+  Append,
+  Appended,
+  AppendReply,
+  CreateGroup,
+  Entry,
+  PutWatermark,
+  ReadLog,
+  ReadLogReply,
+} from "../../shared/rpc.ts";
+import { Gather } from "../runtime/gather.ts";
+import type { Storage } from "../runtime/storage.ts";
+import type { CallId, ConversationEffect, ConversationEvent, TimerName } from "./effects.ts";
+import { FanOut, withinBytes } from "./fan-out.ts";
+import { ReceiptRoute } from "./receipts.ts";
+import { Retention } from "./retention.ts";
+import { emptyState, type Member, membersOf, raise, type State } from "./state.ts";
+import { ConversationStore } from "./store.ts";
+
+/** Forgetting that a member sleeps costs a call a message (0.15 a million), remembering it a row (1.00). */
+const DORMANT_WORTH_A_ROW = 6;
+
+/** An append that is committed and waits, a little, for its fan-out. */
+interface Held {
+  readonly call: CallId;
+  readonly reply: AppendReply;
+  readonly upTo: Seq;
+  readonly since: number;
+}
+
+/**
+ * One conversation's decisions: members, order, log, fan-out (design §5). No I/O: an event comes in with the time, SQL is
+ * done through the store inside the caller's transaction, and what the world must do is returned as effects.
+ *
+ * The promise behind ✓ (docs/protocol.md R1): an append is answered when its fan-out is done, or when an alarm is set
+ * that will finish it. What crashes before that was not promised, and the sender's outbox brings it again.
+ */
+export class ConversationCore {
+  readonly #id: ConversationId;
+  readonly #storage: Storage;
+  readonly #store: ConversationStore;
+  readonly #state: State;
+  readonly #fanOut: FanOut;
+  readonly #retention: Retention;
+  readonly #receipts: ReceiptRoute;
+  readonly #appends = new Gather<{ call: CallId; args: Append }>();
+  #held: Held[] = [];
+  #holdTimer = false;
+  /** Something that would be missed rose since the state was last written. */
+  #isUnsaved = false;
+  /** What is stored says that the alarm owes something. */
+  #isOwedStored: boolean;
+  /** Members who are dormant in what is stored: waking one of these must be written before their read is answered. */
+  #storedDormant: Set<UserId>;
+
+  constructor(id: ConversationId, storage: Storage) {
+    this.#id = id;
+    this.#storage = storage;
+    this.#store = new ConversationStore(storage, id);
+    this.#state = this.#store.load();
+    this.#fanOut = new FanOut(id, this.#store, this.#state);
+    this.#retention = new Retention(this.#store, this.#state);
+    this.#receipts = new ReceiptRoute(id, this.#store, this.#state);
+    this.#isOwedStored = this.#state.owedAbove !== null;
+    this.#storedDormant = dormantOf(this.#state);
+  }
+
+  handle(event: ConversationEvent, now: number): ConversationEffect[] {
+    const effects = this.#dispatch(event, now);
+    effects.push(...this.#fanOut.next());
+    effects.push(...this.#release(now));
+    return effects;
+  }
+
+  #dispatch(event: ConversationEvent, now: number): ConversationEffect[] {
+    switch (event.type) {
+      case "append":
+        return this.#accept(event, now);
+      case "synced":
+        return this.#appends.done() ? [{ do: "timer", name: "commit", afterMs: 0 }] : [];
+      case "readLog":
+        return this.#readLog(event.call, event.args, now);
+      case "putWatermark":
+        return this.#putWatermark(event.call, event.args, now);
+      case "signalTyping":
+        return [reply(event.call, undefined), ...this.#signalTyping(event.args.user)];
+      case "createGroup":
+        return [reply(event.call, this.#createGroup(event.args))];
+      case "delivered":
+        return this.#delivered(event, now);
+      case "watermarkTold":
+        if (event.watermark) this.#learn(event.user, event.watermark);
+        this.#expire(now);
+        return [];
+      case "timer":
+        return this.#timer(event.name, now);
+      case "alarm":
+        return this.#alarm(now);
+    }
+  }
+
+  // ── append ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where members are few each has one call in flight, so there is nothing to gather. */
+  #accept(event: { call: CallId; args: Append }, now: number): ConversationEffect[] {
+    if (!this.#isHeld) {
+      this.#appends.add(event);
+      return this.#commitNext(now);
+    }
+    this.#append(event.call, event.args, now);
+    return [];
+  }
+
+  /** One commit for everything that waits, of all senders; the next one when the disk has this one. */
+  #commitNext(now: number): ConversationEffect[] {
+    const batch = this.#appends.take(MAX_APPEND_MESSAGES, MAX_APPEND_BYTES, ({ args }) => bytesOf(args));
+    if (batch.length === 0) return [];
+    for (const { call, args } of batch) this.#append(call, args, now);
+    return [{ do: "sync" }];
+  }
+
+  #append(call: CallId, args: Append, now: number): void {
+    this.#learn(args.user, args.watermark);
+    this.#fanOut.requestId = args.requestId;
+    const results = args.messages.map((message) => this.#place(args.user, message, now));
+    const upTo = Math.max(0, ...results.map((result) => (result.ok ? result.seq : 0)));
+    this.#held.push({ call, reply: { results }, upTo, since: now });
+  }
+
+  /** Gives one message its place, or finds the place it has, or refuses it. */
+  #place(user: UserId, message: Append["messages"][number], now: number): Appended {
+    try {
+      if (!this.#state.members.has(user)) throw new Refusal("not_found");
+      if (messageTime(message.id) > now + MAX_ID_AHEAD_MS) throw new Refusal("id_from_future");
+      const known = this.#findRepeat(message.id, message.device);
+      const entry = known ?? this.#commit(user, message, now);
+      if (known && !isSame(known, user, message)) throw new Refusal("id_conflict");
+      if (known) this.#fanOut.repeated(known.seq);
+      return { ok: true, id: message.id, seq: entry.seq, at: entry.at };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return { ok: false, id: message.id, code: error.code, retry: error.retry };
+    }
+  }
+
+  /**
+   * The entry that already has this id. Ids rise per device, so one above the device's newest is new without a look; one
+   * below may have been overtaken by a later one and is looked for. @throws Refusal id_expired where the log no longer
+   * reaches back to when it might have been stored, so that nobody can tell.
+   */
+  #findRepeat(id: MessageId, device: string): Entry | undefined {
+    const newest = this.#state.newest.get(device);
+    if (newest && id > newest.id) return undefined;
+    const found = newest?.id === id ? this.#store.entry(newest.seq) : this.#store.find(id, device);
+    if (found) return found;
+    const isWhole =
+      this.#retention.nothingDropped || messageTime(id) - MAX_ID_AHEAD_MS > (this.#store.oldestAt() ?? Infinity);
+    if (newest && !isWhole) throw new Refusal("id_expired");
+    return undefined;
+  }
+
+  #commit(user: UserId, message: Append["messages"][number], now: number): Entry {
+    const entry: Entry = { seq: this.#state.head + 1, user, at: now, ...message };
+    this.#state.head = entry.seq;
+    const newest = this.#state.newest.get(entry.device);
+    if (!newest || entry.id > newest.id) this.#state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
+    if (!this.#isHeld) this.#owe(now);
+    const segments = this.#store.segments.length;
+    if (this.#store.append(entry, this.#state)) this.#stored();
+    else if (this.#state.owedAbove !== null && !this.#isOwedStored) this.#saveState();
+    if (this.#store.segments.length > segments) armBy(this.#storage, now + ACKED_GRACE_MS);
+    this.#fanOut.committed(entry);
+    return entry;
+  }
+
+  /** Answers the appends whose fan-out is done, or has waited long enough and has an alarm to stand in for it. */
+  #release(now: number): ConversationEffect[] {
+    if (this.#held.length === 0) return [];
+    const fanned = this.#fanOut.fanned;
+    const waits = this.#isHeld && !this.#fanOut.hasFailed;
+    const [kept, released] = partition(
+      this.#held,
+      (held) => held.upTo > fanned && waits && now - held.since < FAN_OUT_HOLD_MS,
+    );
+    this.#held = kept;
+    if (this.#state.owedAbove === null && released.some((held) => held.upTo > fanned)) {
+      this.#owe(now);
+      this.#saveState();
+    }
+    const effects: ConversationEffect[] = released.map((held) => reply(held.call, held.reply));
+    if (kept.length > 0 && !this.#holdTimer) {
+      this.#holdTimer = true;
+      effects.push({ do: "timer", name: "hold", afterMs: FAN_OUT_HOLD_MS });
+    }
+    return effects;
+  }
+
+  /** With few members the ✓ waits for the fan-out; with many it never would be worth it. */
+  get #isHeld(): boolean {
+    return this.#state.members.size - 1 <= FAN_OUT_HOLD_MEMBERS;
+  }
+
+  /** The ✓ goes out before the fan-out is done: the alarm answers for the rest. The caller writes the state. */
+  #owe(now: number): void {
+    this.#state.owedAbove = Math.min(this.#fanOut.fanned, this.#state.owedAbove ?? this.#state.head);
+    armBy(this.#storage, now + FAN_OUT_RETRY_MS);
+  }
+
+  // ── members ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #readLog(call: CallId, args: ReadLog, now: number): ConversationEffect[] {
+    const member = this.#state.members.get(args.user);
+    if (!member) return [reply(call, { ok: false, code: "not_found" })];
+    const receipts = this.#hear(args, now);
+    this.#wake(args.user, member, args.epoch);
+    const { head } = this.#state;
+    const entries = withinBytes(this.#store.entries(args.after, MAX_PAGE_ENTRIES), MAX_PAGE_BYTES);
+    const through = entries.at(-1)?.seq ?? head;
+    const page: ReadLogReply = { ok: true, entries, through, head, watermarks: this.#receipts.watermarks() };
+    return [reply(call, page), ...receipts];
+  }
+
+  /** Forgetting this would lose messages, so it is on disk before the read is answered (design §5, rule 3). */
+  #wake(user: UserId, member: Member, epoch: number): void {
+    this.#fanOut.woken(user, member, epoch);
+    if (!this.#storedDormant.has(user)) return;
+    this.#saveState();
+  }
+
+  #putWatermark(call: CallId, args: PutWatermark, now: number): ConversationEffect[] {
+    const member = this.#state.members.get(args.user);
+    if (!member) return [reply(call, { ok: false, code: "not_found" })];
+    const receipts = this.#hear(args, now);
+    const { delivered, read, kept } = member;
+    return [reply(call, { ok: true, head: this.#state.head, watermark: { delivered, read, kept } }), ...receipts];
+  }
+
+  /** A watermark that nothing else carries: it is written before long, and passed on to whom it concerns. */
+  #hear(args: PutWatermark | ReadLog, now: number): ConversationEffect[] {
+    const before = { ...this.#state.members.get(args.user) } as Member;
+    if (!this.#learn(args.user, args.watermark)) return [];
+    if ("epoch" in args && !args.notify) return [];
+    this.#saveLater(now);
+    return args.notify ? this.#receipts.risen(before, args) : [];
+  }
+
+  #learn(user: UserId, watermark: Append["watermark"]): boolean {
+    const member = this.#state.members.get(user);
+    if (!member) return false;
+    const rose = raise(member, watermark, this.#state.head);
+    if (rose) this.#fanOut.reached(user, member);
+    return rose;
+  }
+
+  #signalTyping(user: UserId): ConversationEffect[] {
+    if (!this.#state.members.has(user)) return [];
+    return [...this.#state.members]
+      .filter(([other, member]) => other !== user && !member.dormant)
+      .map(([other]) => ({ do: "notifyTyping", user: other, args: { conversation: this.#id, user } }));
+  }
+
+  #createGroup(args: CreateGroup): void {
+    if (this.#state.members.size > 0 || directMembers(this.#id).length > 0) return;
+    Object.assign(this.#state, { ...emptyState(this.#id), members: membersOf(args.members) });
+    this.#saveState();
+  }
+
+  #delivered(event: Extract<ConversationEvent, { type: "delivered" }>, now: number): ConversationEffect[] {
+    const effects = this.#fanOut.delivered(event.user, event.reply);
+    if (event.reply) this.#learn(event.user, event.reply.watermark);
+    else armBy(this.#storage, now + FAN_OUT_RETRY_MS);
+    const dormant = dormantOf(this.#state).size - this.#storedDormant.size;
+    if (dormant >= DORMANT_WORTH_A_ROW) this.#saveLater(now);
+    return effects;
+  }
+
+  // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #timer(name: TimerName, now: number): ConversationEffect[] {
+    if (name === "hold") this.#holdTimer = false;
+    else if (name === "commit") {
+      this.#appends.resume();
+      return this.#commitNext(now);
+    } else this.#fanOut.resume(name.slice("yield:".length));
+    return [];
+  }
+
+  /** Fan-out that failed or was cut short is tried again; what waited for it is written; what is due leaves the log. */
+  #alarm(now: number): ConversationEffect[] {
+    this.#fanOut.retry();
+    if (!this.#fanOut.isDone) this.#owe(now);
+    else if (this.#state.owedAbove !== null) {
+      this.#state.owedAbove = null;
+      this.#isUnsaved = true;
+    }
+    if (this.#isUnsaved) this.#saveState();
+    const silent = this.#retention.silent(now);
+    this.#expire(now);
+    return silent.map((user) => ({ do: "askWatermark", user }));
+  }
+
+  /** The state outlives the rows that carried it, so it is written first. */
+  #expire(now: number): void {
+    const expired = this.#retention.expired(now);
+    if (expired.length > 0) this.#saveState();
+    for (const segment of expired) this.#store.dropSegment(segment);
+    const next = this.#retention.nextLookAt(now);
+    if (next !== undefined) armBy(this.#storage, next);
+  }
+
+  #saveLater(now: number): void {
+    this.#isUnsaved = true;
+    armBy(this.#storage, now + STATE_FLUSH_MS);
+  }
+
+  #saveState(): void {
+    this.#store.save(this.#state);
+    this.#stored();
+  }
+
+  #stored(): void {
+    this.#isUnsaved = false;
+    this.#isOwedStored = this.#state.owedAbove !== null;
+    this.#storedDormant = dormantOf(this.#state);
+  }
+}
+
+/** Sets the alarm unless an earlier one stands: overwriting it would lose what it was set for. */
+export function armBy(storage: Storage, at: number): void {
+  const standing = storage.alarmAt();
+  if (standing === null || standing > at) storage.setAlarm(at);
+}
+
+function reply(call: CallId, value: unknown): ConversationEffect {
+  return { do: "reply", call, value };
+}
+
+function dormantOf(state: State): Set<UserId> {
+  return new Set([...state.members].filter(([, member]) => member.dormant).map(([user]) => user));
+}
+
+function isSame(entry: Entry, user: UserId, message: Append["messages"][number]): boolean {
+  return (
+    entry.user === user &&
+    entry.device === message.device &&
+    entry.body.byteLength === message.body.byteLength &&
+    entry.body.every((byte, index) => byte === message.body[index])
+  );
+}
+
+function bytesOf(args: Append): number {
+  return args.messages.reduce((sum, message) => sum + message.body.byteLength, 0);
+}
+
+function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter((item) => !test(item))];
+}

@@ -1,0 +1,44 @@
+import type { UserId } from "../../shared/ids.ts";
+import type {
+  Append,
+  CreateGroup,
+  Deliver,
+  DeliverReply,
+  NotifyReceipt,
+  NotifyTyping,
+  PutWatermark,
+  ReadLog,
+  SignalTyping,
+  Watermark,
+} from "../../shared/rpc.ts";
+
+/** Names an incoming call until it is answered. */
+export type CallId = number;
+
+/** What can happen to a conversation. Each event is handled in one transaction. */
+export type ConversationEvent =
+  | { type: "append"; call: CallId; args: Append }
+  | { type: "readLog"; call: CallId; args: ReadLog }
+  | { type: "putWatermark"; call: CallId; args: PutWatermark }
+  | { type: "signalTyping"; call: CallId; args: SignalTyping }
+  | { type: "createGroup"; call: CallId; args: CreateGroup }
+  /** A `deliver` effect came back; no reply: it failed, or nobody knows. */
+  | { type: "delivered"; user: UserId; reply: DeliverReply | undefined }
+  | { type: "watermarkTold"; user: UserId; watermark: Watermark | undefined }
+  /** A `sync` effect came back: what was committed before it is on disk. */
+  | { type: "synced" }
+  | { type: "timer"; name: TimerName }
+  | { type: "alarm" };
+
+/** What a conversation wants done; the shell does it after the commit, in order. */
+export type ConversationEffect =
+  | { do: "reply"; call: CallId; value: unknown }
+  | { do: "deliver"; user: UserId; args: Deliver }
+  | { do: "notifyReceipt"; user: UserId; args: NotifyReceipt }
+  | { do: "notifyTyping"; user: UserId; args: NotifyTyping }
+  | { do: "askWatermark"; user: UserId }
+  | { do: "sync" }
+  | { do: "timer"; name: TimerName; afterMs: number };
+
+/** `hold`: the sender has waited long enough; `commit`: appends that waited may go; `yield:…`: that member's turn. */
+export type TimerName = "hold" | "commit" | `yield:${UserId}`;

@@ -1,0 +1,196 @@
+import type { ConversationId, Cursor, Seq, UserId } from "../../shared/ids.ts";
+import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES } from "../../shared/limits.ts";
+import type { DeliverReply, Entry } from "../../shared/rpc.ts";
+import type { ConversationEffect } from "./effects.ts";
+import type { Member, State } from "./state.ts";
+import type { ConversationStore } from "./store.ts";
+
+/** How far one member has been served since this object woke up. Nothing here needs to survive. */
+interface Progress {
+  /** Everything up to here has reached the member's user object, or is not theirs to get. */
+  fanned: Cursor;
+  /** Last seq of the call in flight. */
+  inFlight: Seq | undefined;
+  yielding: boolean;
+  failed: boolean;
+  /** Epoch of the member's last read: an older `dormant` answer is about a past that the read has ended. */
+  wokenAt: Cursor;
+}
+
+const isServed = (member: Member, progress: Progress, head: Cursor) => member.dormant || progress.fanned >= head;
+
+/**
+ * Brings the log to the members' user objects: one call in flight a member, each with all that waits for them
+ * (design §5 steps 4 and 5). A sender is skipped for their own messages: their user object has just handed them in.
+ */
+export class FanOut {
+  readonly #conversation: ConversationId;
+  readonly #store: ConversationStore;
+  readonly #state: State;
+  readonly #progress = new Map<UserId, Progress>();
+  /** The log's end, kept while it is being delivered, so that a message is not read back from disk. */
+  #recent: Entry[] = [];
+  #inFlightCount = 0;
+  /** Where this object stood when it woke up. */
+  readonly #head: Cursor;
+  /** Request id of the last append, for the log lines of what follows from it. */
+  requestId = "";
+
+  constructor(conversation: ConversationId, store: ConversationStore, state: State) {
+    this.#conversation = conversation;
+    this.#store = store;
+    this.#state = state;
+    this.#head = state.head;
+  }
+
+  /** Everything that live members still have to get has reached them. */
+  get isDone(): boolean {
+    return this.fanned === this.#state.head;
+  }
+
+  get hasFailed(): boolean {
+    return [...this.#progress.values()].some((progress) => progress.failed);
+  }
+
+  /** How far every live member has been served. */
+  get fanned(): Cursor {
+    let least = this.#state.head;
+    for (const [user, member] of this.#state.members) {
+      if (!member.dormant) least = Math.min(least, this.#of(user, member).fanned);
+    }
+    return least;
+  }
+
+  /** A message was committed. Whoever was served up to it and wrote it themself is served. */
+  committed(entry: Entry): void {
+    this.#recent.push(entry);
+    const sender = this.#state.members.get(entry.user);
+    if (!sender) return;
+    const progress = this.#of(entry.user, sender);
+    if (progress.fanned === entry.seq - 1 && progress.inFlight === undefined) progress.fanned = entry.seq;
+  }
+
+  /**
+   * A message came again that was stored before this object woke up: whoever stored it may have gone before its fan-out
+   * was done, for its sender has seen no ✓. Everything from there on goes out once more; receivers drop what they have.
+   */
+  repeated(seq: Seq): void {
+    if (seq > this.#head) return;
+    for (const [user, member] of this.#state.members) {
+      const progress = this.#of(user, member);
+      progress.fanned = Math.min(progress.fanned, Math.max(seq - 1, member.kept));
+    }
+  }
+
+  /** A member reads: they are called again from the head that this read saw; below it the reader sees to. */
+  woken(user: UserId, member: Member, epoch: number): void {
+    const progress = this.#of(user, member);
+    progress.wokenAt = Math.max(progress.wokenAt, epoch);
+    if (member.dormant) progress.fanned = this.#state.head;
+    member.dormant = false;
+  }
+
+  /** What the member's own watermark proves need not be sent. */
+  reached(user: UserId, member: Member): void {
+    const progress = this.#of(user, member);
+    progress.fanned = Math.max(progress.fanned, member.kept);
+  }
+
+  /** The calls that can go now. */
+  next(): ConversationEffect[] {
+    const effects: ConversationEffect[] = [];
+    for (const [user, member] of this.#state.members) {
+      if (this.#inFlightCount >= MAX_PARALLEL_DELIVERIES) break;
+      const progress = this.#of(user, member);
+      const isBusy = progress.inFlight !== undefined || progress.yielding || progress.failed;
+      if (isBusy || isServed(member, progress, this.#state.head)) continue;
+      const effect = this.#deliverTo(user, progress);
+      if (effect) effects.push(effect);
+    }
+    this.#forgetServed();
+    return effects;
+  }
+
+  /** A call came back. */
+  delivered(user: UserId, reply: DeliverReply | undefined): ConversationEffect[] {
+    const member = this.#state.members.get(user);
+    if (!member) return [];
+    const progress = this.#of(user, member);
+    const sent = progress.inFlight;
+    progress.inFlight = undefined;
+    this.#inFlightCount--;
+    if (!reply || sent === undefined) {
+      progress.failed = true;
+      return [];
+    }
+    progress.fanned = Math.max(progress.fanned, sent);
+    if (reply.state === "dormant" && reply.epoch >= progress.wokenAt) member.dormant = true;
+    if (isServed(member, progress, this.#state.head)) return [];
+    progress.yielding = true;
+    return [{ do: "timer", name: `yield:${user}`, afterMs: 0 }];
+  }
+
+  resume(user: UserId): void {
+    const progress = this.#progress.get(user);
+    if (progress) progress.yielding = false;
+  }
+
+  /** Failed calls may be tried again. */
+  retry(): void {
+    for (const progress of this.#progress.values()) progress.failed = false;
+  }
+
+  #of(user: UserId, member: Member): Progress {
+    const known = this.#progress.get(user);
+    if (known) return known;
+    const progress: Progress = {
+      fanned: Math.max(this.#state.owedAbove ?? this.#head, member.kept),
+      inFlight: undefined,
+      yielding: false,
+      failed: false,
+      wokenAt: 0,
+    };
+    this.#progress.set(user, progress);
+    return progress;
+  }
+
+  /** Undefined where all that waits is the member's own: then they are simply served. */
+  #deliverTo(user: UserId, progress: Progress): ConversationEffect | undefined {
+    const page = this.#page(progress.fanned);
+    const through = page.at(-1)?.seq ?? this.#state.head;
+    const entries = page.filter((entry) => entry.user !== user);
+    if (entries.length === 0) {
+      progress.fanned = through;
+      return undefined;
+    }
+    progress.inFlight = through;
+    this.#inFlightCount++;
+    const args = { conversation: this.#conversation, entries, requestId: this.requestId };
+    return { do: "deliver", user, args };
+  }
+
+  #page(after: Cursor): Entry[] {
+    const first = this.#recent[0]?.seq;
+    const entries =
+      first !== undefined && first <= after + 1
+        ? this.#recent.slice(after + 1 - first, after + 1 - first + MAX_PAGE_ENTRIES)
+        : this.#store.entries(after, MAX_PAGE_ENTRIES);
+    return withinBytes(entries, MAX_PAGE_BYTES);
+  }
+
+  #forgetServed(): void {
+    const fanned = this.fanned;
+    const first = this.#recent[0]?.seq;
+    if (first !== undefined && first <= fanned) this.#recent = this.#recent.slice(fanned + 1 - first);
+  }
+}
+
+/** As many entries from the front as their bodies allow, at least one. */
+export function withinBytes(entries: readonly Entry[], maxBytes: number): Entry[] {
+  let bytes = 0;
+  const fitting = entries.findIndex((entry, index) => {
+    bytes += entry.body.byteLength;
+    return index > 0 && bytes > maxBytes;
+  });
+  return fitting === -1 ? [...entries] : entries.slice(0, fitting);
+}

@@ -1,0 +1,148 @@
+import { DurableObject } from "cloudflare:workers";
+import * as v from "valibot";
+import type { UserId } from "../../shared/ids.ts";
+import { MAX_CACHED_STUBS } from "../../shared/limits.ts";
+import {
+  Append,
+  type AppendReply,
+  type ConversationRpc,
+  CreateGroup,
+  type Deliver,
+  PutWatermark,
+  type PutWatermarkReply,
+  ReadLog,
+  type ReadLogReply,
+  SignalTyping,
+} from "../../shared/rpc.ts";
+import type { Env } from "../runtime/env.ts";
+import { isStoppedAt } from "../runtime/failpoint.ts";
+import { errorFields, log } from "../runtime/log.ts";
+import { meter } from "../runtime/meter.ts";
+import { PendingCalls } from "../runtime/pending-calls.ts";
+import { StubCache } from "../runtime/stub-cache.ts";
+import { WorkersStorage } from "../runtime/workers-storage.ts";
+import { ConversationCore } from "./core.ts";
+import type { ConversationEffect, ConversationEvent } from "./effects.ts";
+
+/** The shell of a conversation: decodes calls, runs the core in a transaction, and does what it asks for. */
+export class ConversationObject extends DurableObject<Env> implements ConversationRpc {
+  readonly #calls = new PendingCalls();
+  readonly #users = new StubCache(MAX_CACHED_STUBS, (user) => this.env.USER.getByName(user));
+  #storage!: WorkersStorage;
+  #core!: ConversationCore;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.blockConcurrencyWhile(async () => {
+      this.#storage = new WorkersStorage(ctx.storage, await ctx.storage.getAlarm());
+      this.#core = new ConversationCore(this.#id, this.#storage);
+    });
+  }
+
+  append(call: Append): Promise<AppendReply> {
+    return this.#call(Append, call, "append");
+  }
+
+  readLog(call: ReadLog): Promise<ReadLogReply> {
+    return this.#call(ReadLog, call, "readLog");
+  }
+
+  putWatermark(call: PutWatermark): Promise<PutWatermarkReply> {
+    return this.#call(PutWatermark, call, "putWatermark");
+  }
+
+  signalTyping(call: SignalTyping): Promise<void> {
+    return this.#call(SignalTyping, call, "signalTyping");
+  }
+
+  createGroup(call: CreateGroup): Promise<void> {
+    return this.#call(CreateGroup, call, "createGroup");
+  }
+
+  override async alarm(): Promise<void> {
+    meter.alarms++;
+    this.#storage.alarmFired();
+    this.#handle({ type: "alarm" });
+  }
+
+  get #id(): string {
+    if (this.ctx.id.name === undefined) throw new Error("a conversation is reached by its name only");
+    return this.ctx.id.name;
+  }
+
+  #call<Type extends ConversationEvent["type"], T>(
+    schema: v.GenericSchema<unknown, Extract<ConversationEvent, { type: Type; args: unknown }>["args"]>,
+    args: unknown,
+    type: Type,
+  ): Promise<T> {
+    const decoded = v.parse(schema, args);
+    return this.#calls.wait<T>((call) => this.#handle({ type, call, args: decoded } as ConversationEvent));
+  }
+
+  /**
+   * One event, one transaction: what is written without waiting in between commits together, and a core that throws has
+   * lost track of itself, so the object is thrown away before anything is committed (docs/decisions/0005).
+   */
+  #handle(event: ConversationEvent): void {
+    try {
+      const effects = this.#core.handle(event, Date.now());
+      if (effects.some(isFanOut) && isStoppedAt("between-commit-and-fan-out", this.env)) return;
+      for (const effect of effects) this.#do(effect);
+    } catch (error) {
+      log("error", "conversation.failed", { conversation: this.#id, method: event.type, ...errorFields(error) });
+      this.ctx.abort("the core threw");
+    }
+  }
+
+  #do(effect: ConversationEffect): void {
+    switch (effect.do) {
+      case "reply":
+        return this.#calls.reply(effect.call, effect.value);
+      case "deliver":
+        return void this.#deliver(effect.user, effect.args);
+      case "notifyReceipt":
+        return this.#forget(effect.user, this.#user(effect.user).notifyReceipt(effect.args));
+      case "notifyTyping":
+        return this.#forget(effect.user, this.#user(effect.user).notifyTyping(effect.args));
+      case "askWatermark":
+        return void this.#askWatermark(effect.user);
+      case "sync":
+        return void this.ctx.storage.sync().then(() => this.#handle({ type: "synced" }));
+      case "timer":
+        setTimeout(() => this.#handle({ type: "timer", name: effect.name }), effect.afterMs);
+    }
+  }
+
+  async #deliver(user: UserId, args: Deliver): Promise<void> {
+    try {
+      const reply = await this.#user(user).deliver(args);
+      this.#handle({ type: "delivered", user, reply });
+    } catch (error) {
+      this.#users.failed(user);
+      const { requestId, conversation } = args;
+      log("warn", "deliver.failed", { requestId, conversation, user, ...errorFields(error) });
+      this.#handle({ type: "delivered", user, reply: undefined });
+    }
+  }
+
+  /** What is lost here is carried by the next one: receipts are watermarks, and typing passes. */
+  #forget(user: UserId, call: Promise<unknown>): void {
+    call.catch(() => this.#users.failed(user));
+  }
+
+  async #askWatermark(user: UserId): Promise<void> {
+    const watermark = await this.#user(user)
+      .askWatermark({ conversation: this.#id })
+      .catch(() => this.#users.failed(user));
+    this.#handle({ type: "watermarkTold", user, watermark: watermark ?? undefined });
+  }
+
+  #user(user: UserId): ReturnType<Env["USER"]["getByName"]> {
+    meter.objectCalls++;
+    return this.#users.get(user);
+  }
+}
+
+function isFanOut(effect: ConversationEffect): boolean {
+  return effect.do === "deliver";
+}

@@ -1,0 +1,71 @@
+import { type ConversationId, type Cursor, directMembers, type UserId } from "../../shared/ids.ts";
+import { MAX_PAGE_ENTRIES } from "../../shared/limits.ts";
+import type { PutWatermark, ReadLog } from "../../shared/rpc.ts";
+import type { ConversationEffect } from "./effects.ts";
+import type { Member, State } from "./state.ts";
+import type { ConversationStore } from "./store.ts";
+
+/** How far the least advanced member has got. */
+type Floor = { delivered: Cursor; read: Cursor };
+
+/** How far all members but the author have got: an author sees ✓✓ when everybody else has the message. */
+function floorWithout(state: State, author: UserId): Floor {
+  const floor = { delivered: state.head, read: state.head };
+  for (const [user, member] of state.members) {
+    if (user === author) continue;
+    floor.delivered = Math.min(floor.delivered, member.delivered);
+    floor.read = Math.min(floor.read, member.read);
+  }
+  return floor;
+}
+
+/** Who is told how far a message has got. */
+export class ReceiptRoute {
+  readonly #id: ConversationId;
+  readonly #store: ConversationStore;
+  readonly #state: State;
+  readonly #isDirect: boolean;
+
+  constructor(id: ConversationId, store: ConversationStore, state: State) {
+    this.#id = id;
+    this.#store = store;
+    this.#state = state;
+    this.#isDirect = directMembers(id).length > 0;
+  }
+
+  /** What a reader is shown of the others. */
+  watermarks(): { user: UserId; delivered: Cursor; read: Cursor }[] {
+    return [...this.#state.members].map(([user, { delivered, read }]) => ({ user, delivered, read }));
+  }
+
+  /** After `user`'s watermark rose from `before`: tells the authors whose messages have now got further. */
+  risen(before: Readonly<Member>, args: PutWatermark | ReadLog): ConversationEffect[] {
+    const member = this.#state.members.get(args.user);
+    if (!member) return [];
+    if (this.#isDirect) return this.#tellPeer(args, member);
+    const authors = this.#authors(Math.min(before.delivered, before.read), Math.max(member.delivered, member.read));
+    authors.delete(args.user);
+    return [...authors].flatMap((author) => this.#tellAuthor(author, before, args));
+  }
+
+  #tellPeer(args: PutWatermark | ReadLog, { delivered, read }: Member): ConversationEffect[] {
+    const peers = [...this.#state.members.keys()].filter((user) => user !== args.user);
+    return peers.map((peer) => this.#notify(peer, { user: args.user, delivered, read }, args.requestId));
+  }
+
+  /** In a group only the aggregate counts, and only when it moves: who has read what is asked for on demand. */
+  #tellAuthor(author: UserId, before: Readonly<Member>, args: PutWatermark | ReadLog): ConversationEffect[] {
+    const now = floorWithout(this.#state, author);
+    if (now.delivered <= before.delivered && now.read <= before.read) return [];
+    return [this.#notify(author, now, args.requestId)];
+  }
+
+  #notify(to: UserId, receipt: Floor & { user?: UserId }, requestId: string): ConversationEffect {
+    return { do: "notifyReceipt", user: to, args: { conversation: this.#id, ...receipt, requestId } };
+  }
+
+  #authors(after: Cursor, through: Cursor): Set<UserId> {
+    const entries = this.#store.entries(Math.max(after, through - MAX_PAGE_ENTRIES), MAX_PAGE_ENTRIES);
+    return new Set(entries.filter((entry) => entry.seq <= through).map((entry) => entry.user));
+  }
+}

@@ -1,0 +1,64 @@
+import type { Cursor, UserId } from "../../shared/ids.ts";
+import { ACKED_GRACE_MS, FAN_OUT_HOLD_MEMBERS, RETENTION_MS } from "../../shared/limits.ts";
+import type { State } from "./state.ts";
+import type { ConversationStore, Segment } from "./store.ts";
+
+/** A segment's age at which it is looked at: when its grace is over, once more within the month, and at its end. */
+const LOOK_AT_MS = [ACKED_GRACE_MS, 7 * ACKED_GRACE_MS, RETENTION_MS] as const;
+
+interface Closed {
+  readonly segment: Segment;
+  readonly last: Cursor;
+  /** When its newest entry was stored. */
+  readonly lastAt: number;
+}
+
+/** Which tables of the log may go (docs/protocol.md R10): when every device has all of it, or when its time is over. */
+export class Retention {
+  readonly #store: ConversationStore;
+  readonly #state: State;
+
+  constructor(store: ConversationStore, state: State) {
+    this.#store = store;
+    this.#state = state;
+  }
+
+  get nothingDropped(): boolean {
+    return (this.#store.segments[0]?.first ?? this.#state.head + 1) === 1;
+  }
+
+  /** The segments that may be dropped now, oldest first. */
+  expired(now: number): Segment[] {
+    const kept = Math.min(...[...this.#state.members.values()].map((member) => member.kept));
+    return this.#closed()
+      .filter(({ last, lastAt }) => now - lastAt >= RETENTION_MS || (last <= kept && now - lastAt >= ACKED_GRACE_MS))
+      .map(({ segment }) => segment);
+  }
+
+  /** Members who may well have everything but have had no occasion to say so; asked only where they are few. */
+  silent(now: number): UserId[] {
+    if (this.#state.members.size > FAN_OUT_HOLD_MEMBERS) return [];
+    const last = Math.max(
+      0,
+      ...this.#closed()
+        .filter(({ lastAt }) => now - lastAt >= ACKED_GRACE_MS)
+        .map((c) => c.last),
+    );
+    return [...this.#state.members].filter(([, member]) => member.kept < last).map(([user]) => user);
+  }
+
+  /** When the log wants looking at next; undefined while it is empty. */
+  nextLookAt(now: number): number | undefined {
+    const times = this.#closed().flatMap(({ lastAt }) => LOOK_AT_MS.map((age) => lastAt + age));
+    const next = Math.min(...times.filter((at) => at > now));
+    return Number.isFinite(next) ? next : undefined;
+  }
+
+  /** A segment ends where the next one begins; the newest one ends, for now, with the last entry. */
+  #closed(): Closed[] {
+    return this.#store.segments.map((segment, index) => {
+      const last = (this.#store.segments[index + 1]?.first ?? this.#state.head + 1) - 1;
+      return { segment, last, lastAt: this.#store.entry(last)?.at ?? segment.startedAt };
+    });
+  }
+}

@@ -1,0 +1,194 @@
+import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
+import { MAX_CARRIED_STATE_BYTES, SEGMENT_AGE_MS, SEGMENT_ENTRIES, STATE_EVERY_MESSAGES } from "../../shared/limits.ts";
+import type { Entry } from "../../shared/rpc.ts";
+import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
+import type { SqlRow, Storage } from "../runtime/storage.ts";
+import { emptyState, pack, type State, unpack } from "./state.ts";
+
+const migrations: readonly Migration[] = [
+  {
+    floor: 1,
+    apply: (storage) => storage.run("CREATE TABLE state (id INTEGER PRIMARY KEY, packed TEXT NOT NULL)"),
+  },
+];
+
+/**
+ * One table of the log. Its name says all about it, so that it needs no row: `log_<first seq>_<started, ms>`.
+ * A log expires by dropping tables, which costs no rows.
+ */
+export interface Segment {
+  readonly first: Seq;
+  readonly startedAt: number;
+}
+
+const tableOf = (segment: Segment) => `log_${segment.first}_${segment.startedAt}`;
+const COLUMNS = "seq, id, user, device, at, body";
+
+/** A conversation's SQL: the log in segments, and the packed state that rides in the log's rows. */
+export class ConversationStore {
+  readonly #storage: Storage;
+  readonly #id: ConversationId;
+  #segments: Segment[];
+  #initialised: boolean;
+
+  constructor(storage: Storage, id: ConversationId) {
+    this.#storage = storage;
+    this.#id = id;
+    this.#initialised = isInitialised(storage);
+    if (this.#initialised) migrate(storage, migrations);
+    this.#segments = this.#initialised ? this.#readSegments() : [];
+  }
+
+  /** Oldest first. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** The newest state written, carried on by the log's rows that follow it. */
+  load(): State {
+    if (!this.#initialised) return emptyState(this.#id);
+    const stored = this.#storage.all<{ packed: string }>("SELECT packed FROM state");
+    const states = [...stored.map((row) => unpack(row.packed)), ...this.#carriedState()];
+    const state = states.reduce((a, b) => (b.revision > a.revision ? b : a), emptyState(this.#id));
+    return this.#replay(state);
+  }
+
+  /** Writes a message at `state.head`. True: the state rides in its row. */
+  append(entry: Entry, state: State): boolean {
+    this.#initialise();
+    const segment = this.#segmentFor(entry);
+    state.revision++;
+    const packed = pack(state);
+    const carried = packed.length <= MAX_CARRIED_STATE_BYTES || entry.seq % STATE_EVERY_MESSAGES === 0;
+    this.#storage.run(
+      `INSERT INTO ${tableOf(segment)} (${COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      entry.seq,
+      entry.id,
+      entry.user,
+      entry.device,
+      entry.at,
+      entry.body,
+      carried ? packed : null,
+    );
+    return carried;
+  }
+
+  /** Writes the state in a row of its own: for what may not be forgotten and has no message to ride with. */
+  save(state: State): void {
+    this.#initialise();
+    state.revision++;
+    this.#storage.run("INSERT OR REPLACE INTO state (id, packed) VALUES (1, ?)", pack(state));
+  }
+
+  /** Up to `limit` entries in (after, head], in order. */
+  entries(after: Cursor, limit: number): Entry[] {
+    const found: Entry[] = [];
+    for (const [index, segment] of this.#segments.entries()) {
+      const next = this.#segments[index + 1];
+      if (found.length >= limit) break;
+      if (next && next.first <= after + 1) continue;
+      const rows = this.#storage.all<EntryRow>(
+        `SELECT ${COLUMNS} FROM ${tableOf(segment)} WHERE seq > ? ORDER BY seq LIMIT ?`,
+        after,
+        limit - found.length,
+      );
+      found.push(...(rows as Entry[]));
+    }
+    return found;
+  }
+
+  entry(seq: Seq): Entry | undefined {
+    const [entry] = this.entries(seq - 1, 1);
+    return entry?.seq === seq ? entry : undefined;
+  }
+
+  /** Newest first: a repeat is nearly always of something recent. */
+  find(id: MessageId, device: DeviceId): Entry | undefined {
+    for (const segment of this.#segments.toReversed()) {
+      const [row] = this.#storage.all<EntryRow>(
+        `SELECT ${COLUMNS} FROM ${tableOf(segment)} WHERE id = ? AND device = ?`,
+        id,
+        device,
+      );
+      if (row) return row as Entry;
+    }
+    return undefined;
+  }
+
+  /** When the oldest entry still kept was stored; undefined for an empty log. */
+  oldestAt(): number | undefined {
+    return this.entries(0, 1)[0]?.at;
+  }
+
+  dropSegment(segment: Segment): void {
+    this.#storage.run(`DROP TABLE ${tableOf(segment)}`);
+    this.#segments = this.#segments.filter((kept) => kept !== segment);
+  }
+
+  #initialise(): void {
+    if (this.#initialised) return;
+    migrate(this.#storage, migrations);
+    this.#initialised = true;
+  }
+
+  #segmentFor(entry: Entry): Segment {
+    const current = this.#segments.at(-1);
+    const isFull = current && entry.seq - current.first >= SEGMENT_ENTRIES;
+    const isOld = current && entry.at - current.startedAt >= SEGMENT_AGE_MS;
+    if (current && !isFull && !isOld) return current;
+    const segment = { first: entry.seq, startedAt: entry.at };
+    this.#storage.run(
+      `CREATE TABLE ${tableOf(segment)} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, user TEXT NOT NULL,
+        device TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL, state TEXT)`,
+    );
+    this.#segments = [...this.#segments, segment];
+    return segment;
+  }
+
+  #readSegments(): Segment[] {
+    const tables = this.#storage.all<{ name: string }>(
+      "SELECT name FROM sqlite_master WHERE name LIKE 'log\\_%' ESCAPE '\\'",
+    );
+    return tables
+      .map(({ name }) => name.split("_"))
+      .map(([, first, startedAt]) => ({ first: Number(first), startedAt: Number(startedAt) }))
+      .sort((a, b) => a.first - b.first);
+  }
+
+  #carriedState(): State[] {
+    for (const segment of this.#segments.toReversed()) {
+      const [row] = this.#storage.all<{ state: string }>(
+        `SELECT state FROM ${tableOf(segment)} WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 1`,
+      );
+      if (row) return [unpack(row.state)];
+    }
+    return [];
+  }
+
+  /** Rows above the state's head were written without it: they still say what was taken and by which device. */
+  #replay(state: State): State {
+    for (const entry of this.#heads(state.head)) {
+      state.head = entry.seq;
+      state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
+    }
+    return state;
+  }
+
+  #heads(after: Cursor): { seq: Seq; id: MessageId; device: DeviceId }[] {
+    return this.#segments.flatMap((segment) =>
+      this.#storage.all<{ seq: number; id: string; device: string }>(
+        `SELECT seq, id, device FROM ${tableOf(segment)} WHERE seq > ? ORDER BY seq`,
+        after,
+      ),
+    );
+  }
+}
+
+interface EntryRow extends SqlRow {
+  seq: Seq;
+  id: MessageId;
+  user: UserId;
+  device: DeviceId;
+  at: number;
+  body: Uint8Array;
+}

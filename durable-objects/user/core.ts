@@ -1,0 +1,270 @@
+import { Refusal } from "../../shared/errors.ts";
+import { type ConversationId, directPeer, isForeign, type UserId } from "../../shared/ids.ts";
+import { MAX_DEVICES_PER_USER, MAX_OFFENCES_PER_MINUTE, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
+import { decodeUp, type Framed, type Wire } from "../../shared/protocol/codec.ts";
+import type { UpFrame } from "../../shared/protocol/up.ts";
+import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
+import type { Storage } from "../runtime/storage.ts";
+import { CatchUp } from "./catch-up.ts";
+import { Deliveries } from "./deliveries.ts";
+import type { CallId, ConnectReply, UserEffect, UserEvent } from "./effects.ts";
+import { Person, type Surroundings } from "./person.ts";
+import { Receipts } from "./receipts.ts";
+import { Sends } from "./sends.ts";
+import type { Socket } from "./socket.ts";
+import { type Device, UserStore } from "./store.ts";
+
+/** A push that could not be handed to the queue is tried again after this. */
+const PUSH_RETRY_MS = 30_000;
+
+/**
+ * One person's decisions: devices, connections, inbox (design §5). No I/O: an event comes in with the time, SQL is done
+ * through the store inside the caller's transaction, and what the world must do is returned as effects.
+ */
+export class UserCore {
+  readonly #person: Person;
+  readonly #store: UserStore;
+  readonly #deliveries: Deliveries;
+  readonly #sends: Sends;
+  readonly #catchUp: CatchUp;
+  readonly #receipts: Receipts;
+  readonly #typingAt = new Map<ConversationId, number>();
+
+  /** @param sockets those that survived this object's sleep, with the state that was attached to them */
+  constructor(id: UserId, storage: Storage, sockets: readonly Socket[], surroundings: Surroundings) {
+    this.#store = new UserStore(storage);
+    this.#person = new Person(id, this.#store, sockets, surroundings);
+    this.#deliveries = new Deliveries(this.#person);
+    this.#sends = new Sends(this.#person, this.#deliveries);
+    this.#catchUp = new CatchUp(this.#person, this.#deliveries);
+    this.#receipts = new Receipts(this.#person, this.#deliveries, this.#catchUp);
+    this.#person.onDisconnect = (socket) => this.#catchUp.closed(socket);
+  }
+
+  handle(event: UserEvent, now: number): UserEffect[] {
+    this.#person.now = now;
+    this.#dispatch(event);
+    return this.#person.takeEffects();
+  }
+
+  #dispatch(event: UserEvent): void {
+    switch (event.type) {
+      case "woken":
+        return this.#woken();
+      case "connect":
+        return this.#person.reply(event.call, this.#connect(event.args));
+      case "frame":
+        return this.#frame(event.socket, event.wire);
+      case "closed":
+        return this.#closed(event.socket);
+      case "deliver":
+        return this.#deliveries.deliver(event.call, event.args);
+      case "notifyReceipt":
+        return this.#deliveries.notifyReceipt(event.call, event.args);
+      case "notifyTyping":
+        return this.#deliveries.notifyTyping(event.call, event.args);
+      case "askWatermark":
+        return this.#person.reply(event.call, this.#person.watermark(event.args.conversation));
+      case "isRegistered":
+        return this.#person.reply(event.call, this.#person.devices.size > 0);
+      case "registerDevice":
+        return this.#person.reply(event.call, this.#registerDevice(event.args));
+      case "revokeDevice":
+        return this.#revokeDevice(event.call, event.args);
+      case "result":
+        return this.#person.resume(event.token, event.result);
+      case "timer":
+        return this.#person.resume(event.token, { ok: true, value: undefined });
+      case "alarm":
+        return this.#payPushes();
+    }
+  }
+
+  // ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * After a crash a connection is open in storage that no socket stands for: nobody knows what reached that device, so it
+   * is suspect. A device that was being caught up has lost its place and begins anew.
+   */
+  #woken(): void {
+    const person = this.#person;
+    for (const device of person.devices.values()) {
+      if (!device.isOpen || person.sockets.has(device.epoch)) continue;
+      device.isOpen = false;
+      device.isSuspect = true;
+      person.owePush(device);
+      this.#store.save(device);
+    }
+    for (const socket of [...person.sockets.values()]) {
+      if (socket.catchingUp) person.disconnect(socket, "restarting");
+    }
+  }
+
+  /** One row: it is the connection, the epoch, and the ticket used up. */
+  #connect(args: Connect): ConnectReply {
+    const person = this.#person;
+    const device = person.devices.get(args.device);
+    if (!device) return { ok: false, code: "revoked" };
+    const tickets = device.tickets.filter(([, expiresAt]) => expiresAt > person.now);
+    const isSpent = tickets.some(([ticket]) => ticket === args.ticket) || args.ticketExpiresAt <= person.now;
+    if (isSpent) return { ok: false, code: "unauthenticated" };
+    const former = person.socketOf(device.id);
+    if (former) person.disconnect(former, "replaced");
+    person.epoch++;
+    device.epoch = person.epoch;
+    device.isOpen = true;
+    device.owesPush = false;
+    device.tickets = [...tickets, [args.ticket, args.ticketExpiresAt]];
+    this.#store.save(device);
+    const socket = this.#openSocket(device, args);
+    return { ok: true, socket };
+  }
+
+  #openSocket(device: Device, args: Connect): Socket {
+    const socket: Socket = {
+      id: device.epoch,
+      device: device.id,
+      requestId: args.requestId,
+      heardAt: this.#person.now,
+      greeted: false,
+      catchingUp: true,
+      allowance: { sends: this.#person.sendsPerMinute, at: 0 },
+      offences: { count: 0, since: this.#person.now },
+      tracks: new Map(),
+    };
+    this.#person.sockets.set(socket.id, socket);
+    return socket;
+  }
+
+  #closed(id: number): void {
+    const socket = this.#person.sockets.get(id);
+    if (socket) this.#person.disconnect(socket);
+  }
+
+  // ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #frame(id: number, wire: Wire): void {
+    const socket = this.#person.sockets.get(id);
+    if (!socket) return;
+    socket.heardAt = this.#person.now;
+    try {
+      this.#handleFrame(socket, decodeUp(wire));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#offend(socket, error);
+    }
+  }
+
+  /** @throws Refusal too_early */
+  #handleFrame(socket: Socket, { frame, body }: Framed<UpFrame>): void {
+    if (frame.type === "hello") return this.#hello(socket);
+    if (!socket.greeted) throw new Refusal("too_early");
+    switch (frame.type) {
+      case "send":
+        return this.#sends.accept(socket, frame, body);
+      case "ack":
+        return this.#receipts.acked(socket, frame.conversation, frame.seq, false);
+      case "read":
+        return this.#receipts.acked(socket, frame.conversation, frame.seq, true);
+      case "sync":
+        return this.#catchUp.sync(socket, frame);
+      case "typing":
+        return this.#typing(socket, frame.conversation);
+    }
+  }
+
+  /** @throws Refusal bad_frame on a second hello */
+  #hello(socket: Socket): void {
+    const person = this.#person;
+    const device = person.devices.get(socket.device);
+    if (socket.greeted || !device) throw new Refusal("bad_frame");
+    socket.greeted = true;
+    const compare = device.isSuspect;
+    socket.catchingUp = !compare;
+    person.emit({ do: "attach", socket });
+    const { id: user, epoch, now: time } = person;
+    person.send(socket, { type: "welcome", user, device: device.id, epoch, time, compare });
+    if (!compare) this.#catchUp.begin(socket, device);
+  }
+
+  /** Each refused frame is answered; who keeps at it is slowed by their own answers, then closed. */
+  #offend(socket: Socket, refusal: Refusal): void {
+    const person = this.#person;
+    const isNewMinute = person.now - socket.offences.since > 60_000;
+    socket.offences = isNewMinute
+      ? { count: 1, since: person.now }
+      : { ...socket.offences, count: socket.offences.count + 1 };
+    if (refusal.code === "too_large") return person.disconnect(socket, "too_large");
+    if (socket.offences.count > MAX_OFFENCES_PER_MINUTE) return person.disconnect(socket, "flooding");
+    person.refuse(socket, refusal.code, { retry: refusal.retry });
+    person.emit({ do: "attach", socket });
+  }
+
+  /** Nothing is stored and nothing repeated: whoever misses it misses little. */
+  #typing(socket: Socket, conversation: ConversationId): void {
+    const person = this.#person;
+    if (isForeign(conversation, person.id)) return person.refuse(socket, "not_found", { conversation });
+    if (person.now - (this.#typingAt.get(conversation) ?? 0) < TYPING_INTERVAL_MS) return;
+    this.#typingAt.set(conversation, person.now);
+    const peer = directPeer(conversation, person.id);
+    const args = { conversation, user: person.id };
+    if (peer !== undefined) person.request({ to: "user", id: peer, method: "notifyTyping", args }, ignore, NO_RETRY);
+    else {
+      const group = { user: person.id, requestId: socket.requestId };
+      person.request({ to: "conversation", id: conversation, method: "signalTyping", args: group }, ignore, NO_RETRY);
+    }
+  }
+
+  // ── devices ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A further device starts suspect: it was nobody's when conversations fell asleep (design §5, rule 4). */
+  #registerDevice(args: RegisterDevice): RegisterDeviceReply {
+    const person = this.#person;
+    const known = person.devices.get(args.device);
+    if (!known && person.devices.size >= MAX_DEVICES_PER_USER) return { ok: false, code: "too_many_devices" };
+    if (!this.#store.exists) this.#store.initialise();
+    const device: Device = known ?? {
+      id: args.device,
+      name: args.name,
+      registeredAt: person.now,
+      epoch: 0,
+      isOpen: false,
+      isSuspect: this.#store.conversations().length > 0,
+      owesPush: false,
+      tickets: [],
+      dirty: new Map(),
+    };
+    device.name = args.name;
+    person.devices.set(device.id, device);
+    this.#store.save(device);
+    return { ok: true };
+  }
+
+  #revokeDevice(call: CallId, args: RevokeDevice): void {
+    const person = this.#person;
+    const socket = person.socketOf(args.device);
+    if (socket) person.disconnect(socket, "revoked");
+    if (person.devices.delete(args.device)) this.#store.remove(args.device, person.epoch);
+    person.reply(call, undefined);
+  }
+
+  /** Pushes for devices that went away with something unseen. */
+  #payPushes(): void {
+    const person = this.#person;
+    const owed = person.offlineDevices().filter((device) => device.owesPush);
+    if (owed.length === 0) return;
+    const job = { user: person.id, devices: owed.map((device) => device.id), at: person.now, requestId: "" };
+    person.request({ to: "push", job }, (result) => {
+      if (!result.ok) return this.#store.armBy(person.now + PUSH_RETRY_MS);
+      for (const device of owed) {
+        if (!person.devices.has(device.id)) continue;
+        device.owesPush = false;
+        this.#store.save(device);
+      }
+    });
+  }
+}
+
+const ignore = () => {};
+/** Past the last pause: a call that fails is given up. */
+const NO_RETRY = Number.POSITIVE_INFINITY;

@@ -1,0 +1,70 @@
+import type { CloseReason } from "../../shared/errors.ts";
+import type { ConversationId, UserId } from "../../shared/ids.ts";
+import type { Wire } from "../../shared/protocol/codec.ts";
+import type { DownFrame } from "../../shared/protocol/down.ts";
+import type { PushJob } from "../../shared/push-job.ts";
+import type {
+  AskWatermark,
+  Connect,
+  ConversationRpc,
+  Deliver,
+  NotifyReceipt,
+  NotifyTyping,
+  RegisterDevice,
+  RevokeDevice,
+  UserRpc,
+} from "../../shared/rpc.ts";
+import type { Socket, SocketId } from "./socket.ts";
+
+/** Names an incoming call until it is answered. */
+export type CallId = number;
+/** Names an outgoing call or a timer until it comes back. */
+export type Token = number;
+
+/** What can happen to a person's object. Each event is handled in one transaction. */
+export type UserEvent =
+  /** First of all: the object has just woken up. */
+  | { type: "woken" }
+  | { type: "connect"; call: CallId; args: Connect }
+  | { type: "frame"; socket: SocketId; wire: Wire }
+  | { type: "closed"; socket: SocketId }
+  | { type: "deliver"; call: CallId; args: Deliver }
+  | { type: "notifyReceipt"; call: CallId; args: NotifyReceipt }
+  | { type: "notifyTyping"; call: CallId; args: NotifyTyping }
+  | { type: "askWatermark"; call: CallId; args: AskWatermark }
+  | { type: "isRegistered"; call: CallId }
+  | { type: "registerDevice"; call: CallId; args: RegisterDevice }
+  | { type: "revokeDevice"; call: CallId; args: RevokeDevice }
+  /** A `request` effect came back; failed: nobody knows whether it took effect. */
+  | { type: "result"; token: Token; result: Result }
+  | { type: "timer"; token: Token }
+  | { type: "alarm" };
+
+export type Result = { ok: true; value: unknown } | { ok: false };
+
+type RpcRequest<Kind extends string, Id, Rpc> = {
+  [Method in keyof Rpc]: Rpc[Method] extends (args: infer Args) => Promise<unknown>
+    ? { to: Kind; id: Id; method: Method; args: Args }
+    : never;
+}[keyof Rpc];
+
+/** A call to another object or to the queue. */
+export type Request =
+  | RpcRequest<"conversation", ConversationId, ConversationRpc>
+  | RpcRequest<"user", UserId, UserRpc>
+  | { to: "push"; job: PushJob };
+
+/** What a person's object wants done; the shell does it after the commit, in order. */
+export type UserEffect =
+  | { do: "reply"; call: CallId; value: unknown }
+  /** The call ends with an error: the caller tries again. */
+  | { do: "fail"; call: CallId }
+  | { do: "send"; socket: SocketId; frame: DownFrame; bodies: readonly Uint8Array[] }
+  /** The socket's state is to be kept with it, where hibernation does not reach. Precedes what was changed for. */
+  | { do: "attach"; socket: Socket }
+  | { do: "close"; socket: SocketId; reason: CloseReason }
+  | { do: "request"; token: Token; request: Request }
+  | { do: "timer"; token: Token; afterMs: number };
+
+/** Answer to `connect`. The socket is live from here on. */
+export type ConnectReply = { ok: true; socket: Socket } | { ok: false; code: "unauthenticated" | "revoked" };

@@ -1,0 +1,217 @@
+import type { CloseReason } from "../../shared/errors.ts";
+import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
+import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
+import { CALL_RETRY_MS, MAX_DIRTY_PER_DEVICE, SENDS_PER_MINUTE, SOCKET_SILENCE_MS } from "../../shared/limits.ts";
+import type { DownFrame } from "../../shared/protocol/down.ts";
+import type { Watermark } from "../../shared/rpc.ts";
+import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
+import { isUnacked, prune, type Socket, type SocketId } from "./socket.ts";
+import { type Device, RECEIPTS_ONLY, type UserStore } from "./store.ts";
+
+type Continuation = (result: Result) => void;
+
+/** What the embedding world tells a person's object. */
+export interface Surroundings {
+  /** When anything was last heard on a socket, answered pings included (ms since 1970); 0 if never. */
+  lastHeard(socket: SocketId): number;
+  readonly sendsPerMinute?: number;
+}
+
+/**
+ * What all parts of a person's object share: devices, sockets, the effects of the event being handled, and the calls
+ * under way. Its parts (connections, deliveries, sends, catch-up, receipts) change it and emit into it.
+ */
+export class Person {
+  readonly id: UserId;
+  readonly store: UserStore;
+  readonly devices: Map<DeviceId, Device>;
+  readonly sockets: Map<SocketId, Socket>;
+  readonly sendsPerMinute: number;
+  /** Counts connections; durable with the device that connected last. */
+  epoch: Cursor;
+  /** Time of the event being handled. */
+  now = 0;
+  /** Told of every connection that ends. */
+  onDisconnect: (socket: SocketId) => void = () => {};
+  readonly #surroundings: Surroundings;
+  readonly #known = new Set<ConversationId>();
+  readonly #continuations = new Map<Token, Continuation>();
+  #lastToken = 0;
+  #effects: UserEffect[] = [];
+
+  constructor(id: UserId, store: UserStore, sockets: readonly Socket[], surroundings: Surroundings) {
+    this.id = id;
+    this.store = store;
+    this.devices = new Map(store.devices().map((device) => [device.id, device]));
+    this.sockets = new Map(sockets.filter((socket) => this.#isOpen(socket)).map((socket) => [socket.id, socket]));
+    this.epoch = Math.max(store.epoch(), ...[...this.devices.values()].map((device) => device.epoch));
+    this.#surroundings = surroundings;
+    this.sendsPerMinute = surroundings.sendsPerMinute ?? SENDS_PER_MINUTE;
+  }
+
+  /**
+   * The platform lists a socket that this object has closed until the device confirms it, which one that is gone never
+   * does: only what is stored tells it from the device's connection.
+   */
+  #isOpen(socket: Socket): boolean {
+    const device = this.devices.get(socket.device);
+    return device?.isOpen === true && device.epoch === socket.id;
+  }
+
+  // ── effects ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  emit(effect: UserEffect): void {
+    this.#effects.push(effect);
+  }
+
+  takeEffects(): UserEffect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  reply(call: CallId, value: unknown): void {
+    this.emit({ do: "reply", call, value });
+  }
+
+  send(socket: Socket, frame: DownFrame, bodies: readonly Uint8Array[] = []): void {
+    this.emit({ do: "send", socket: socket.id, frame, bodies });
+  }
+
+  refuse(
+    socket: Socket,
+    code: ErrorCode,
+    about: { conversation?: ConversationId; id?: MessageId; request?: Seq; retry?: Retry } = {},
+  ): void {
+    this.send(socket, { type: "error", code, retry: defaultRetry[code], ...about });
+  }
+
+  /** Calls another object; calls that fail are repeated a few times, for all of them may be. */
+  request(request: Request, then: Continuation, attempt = 0): void {
+    const token = this.#register((result) => {
+      const pause = CALL_RETRY_MS[attempt];
+      if (result.ok || pause === undefined) then(result);
+      else this.later(pause, () => this.request(request, then, attempt + 1));
+    });
+    this.emit({ do: "request", token, request });
+  }
+
+  later(afterMs: number, then: () => void): void {
+    this.emit({ do: "timer", token: this.#register(then), afterMs });
+  }
+
+  /** A call or a timer came back. */
+  resume(token: Token, result: Result): void {
+    const then = this.#continuations.get(token);
+    this.#continuations.delete(token);
+    then?.(result);
+  }
+
+  #register(then: Continuation): Token {
+    this.#lastToken++;
+    this.#continuations.set(this.#lastToken, then);
+    return this.#lastToken;
+  }
+
+  // ── devices and sockets ───────────────────────────────────────────────────────────────────────────────────────────
+
+  socketOf(device: DeviceId): Socket | undefined {
+    for (const socket of this.sockets.values()) if (socket.device === device) return socket;
+    return undefined;
+  }
+
+  offlineDevices(): Device[] {
+    return [...this.devices.values()].filter((device) => !this.socketOf(device.id));
+  }
+
+  /** Keeps the socket's state with it. A socket whose device leaves too much unacked is closed instead. */
+  attach(socket: Socket): void {
+    if (!prune(socket)) this.disconnect(socket, "too_slow");
+    else this.emit({ do: "attach", socket });
+  }
+
+  /**
+   * Ends a connection: what was sent and not acked becomes dirty, and a device that may not have seen it is owed a push.
+   * @param reason what to tell the device; undefined when the socket is already gone
+   */
+  disconnect(socket: Socket, reason?: CloseReason): void {
+    this.sockets.delete(socket.id);
+    this.onDisconnect(socket.id);
+    const device = this.devices.get(socket.device);
+    if (device?.epoch === socket.id) {
+      device.isOpen = false;
+      for (const [conversation, track] of socket.tracks) {
+        if (!isUnacked(track)) continue;
+        this.markDirty(device, conversation, track.low, false);
+        if (track.foreign > track.acked) this.owePush(device);
+      }
+      this.store.save(device);
+    }
+    if (!reason) return;
+    this.send(socket, { type: "bye", code: reason, retry: defaultRetry[reason] });
+    this.emit({ do: "close", socket: socket.id, reason });
+  }
+
+  /** Closes sockets from which not even an answered ping was heard: the device is gone and wants pushes. */
+  disconnectSilent(): void {
+    for (const socket of this.sockets.values()) {
+      const heard = Math.max(socket.heardAt, this.#surroundings.lastHeard(socket.id));
+      if (this.now - heard > SOCKET_SILENCE_MS) this.disconnect(socket, "restarting");
+    }
+  }
+
+  /** An alarm asks for the push; the caller saves the device. */
+  owePush(device: Device): void {
+    device.owesPush = true;
+    this.store.armBy(this.now);
+  }
+
+  // ── inbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lowers what the device misses; the caller saves the device. True: its row changes. */
+  markDirty(device: Device, conversation: ConversationId, since: Cursor, pushed: boolean): boolean {
+    const dirty = device.dirty.get(conversation);
+    if (dirty) {
+      const changes = since < dirty.since || (pushed && !dirty.pushed);
+      dirty.since = Math.min(dirty.since, since);
+      dirty.pushed ||= pushed;
+      return changes;
+    }
+    if (device.dirty.size < MAX_DIRTY_PER_DEVICE) device.dirty.set(conversation, { since, pushed });
+    else if (device.isSuspect) return false;
+    else device.isSuspect = true;
+    return true;
+  }
+
+  /** The conversation takes part in every comparison from now on. */
+  know(conversation: ConversationId): void {
+    if (this.knows(conversation)) return;
+    this.store.addConversation(conversation);
+    this.#known.add(conversation);
+  }
+
+  knows(conversation: ConversationId): boolean {
+    if (this.#known.has(conversation)) return true;
+    const known = this.store.hasConversation(conversation);
+    if (known) this.#known.add(conversation);
+    return known;
+  }
+
+  /** How far this person's devices are known to have got. Where nothing is known it claims nothing. */
+  watermark(conversation: ConversationId): Watermark {
+    const tracks = [...this.sockets.values()].flatMap((socket) => socket.tracks.get(conversation) ?? []);
+    const delivered = Math.max(0, ...tracks.map((track) => track.acked));
+    const read = Math.max(0, ...tracks.map((track) => track.read));
+    const kept = Math.min(delivered, ...[...this.devices.values()].map((device) => this.#kept(device, conversation)));
+    return { delivered, read, kept };
+  }
+
+  /** What the device surely has; infinite where it has everything that this object was ever told of. */
+  #kept(device: Device, conversation: ConversationId): number {
+    if (device.isSuspect) return 0;
+    const dirty = device.dirty.get(conversation);
+    const missed = dirty && dirty.since !== RECEIPTS_ONLY ? dirty.since : Infinity;
+    const track = this.socketOf(device.id)?.tracks.get(conversation);
+    return Math.min(missed, track && track.high > 0 ? track.acked : Infinity);
+  }
+}
