@@ -1,0 +1,11 @@
+export { directConversation, directPeer } from "../shared/ids.ts";
+export { type Credentials, signInForDevelopment } from "./auth.ts";
+export { Chat, type ChatEvents, type ChatOptions, type ConversationOverview, type Message } from "./chat.ts";
+export { ChatError, type ChatErrorCode } from "./chat-error.ts";
+export { type Content, isText, type OtherContent, type TextContent } from "./content.ts";
+export type { SentMessage } from "./outgoing.ts";
+export { plainSealer, type Sealer, type Sender } from "./sealing.ts";
+export { MemoryStore } from "./store/memory.ts";
+export type { ConversationSummary, MessagePage, Owner, Store, StoredMessage } from "./store/store.ts";
+export type { MessageStatus, Ticks } from "./ticks.ts";
+export { type Connection, type Transport, type TransportListener, webSocketTransport } from "./transport.ts";

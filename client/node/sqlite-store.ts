@@ -1,0 +1,244 @@
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { ErrorCode } from "../../shared/errors.ts";
+import type { ConversationId } from "../../shared/ids.ts";
+import type { Change, ChangeType, Stored } from "../session/contract.ts";
+import {
+  type ConversationSummary,
+  type MessagePage,
+  type Owner,
+  type Store,
+  type StoredMessage,
+  WrongOwner,
+} from "../store/store.ts";
+
+/** A later version of the schema is one more entry here; `user_version` counts those applied. */
+const migrations = [
+  `
+  CREATE TABLE device (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    user TEXT NOT NULL,
+    device TEXT NOT NULL,
+    last_minted TEXT
+  ) STRICT;
+  CREATE TABLE conversation (
+    id TEXT PRIMARY KEY,
+    have INTEGER NOT NULL DEFAULT 0,
+    read INTEGER NOT NULL DEFAULT 0,
+    read_confirmed INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  -- "user" is empty for "every other member".
+  CREATE TABLE peer (
+    conversation TEXT NOT NULL,
+    user TEXT NOT NULL,
+    delivered INTEGER NOT NULL,
+    read INTEGER NOT NULL,
+    PRIMARY KEY (conversation, user)
+  ) STRICT, WITHOUT ROWID;
+  -- In the outbox as long as there is a "body", the sealed bytes; "number" keeps the order of sending.
+  CREATE TABLE message (
+    number INTEGER PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    seq INTEGER,
+    id TEXT NOT NULL,
+    user TEXT NOT NULL,
+    device TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    body BLOB,
+    failure TEXT
+  ) STRICT;
+  CREATE UNIQUE INDEX message_place ON message (conversation, seq) WHERE seq IS NOT NULL;
+  CREATE UNIQUE INDEX message_unplaced ON message (conversation, id) WHERE seq IS NULL;
+  `,
+] as const;
+
+const columns = "conversation, id, seq, user, device, at, content, failure";
+
+/** One statement a kind of change, which binds the change's own fields by name. */
+const changeStatements: Record<ChangeType, readonly string[]> = {
+  queue: [
+    `INSERT INTO message (conversation, id, user, device, at, content, body)
+     SELECT :conversation, :id, user, device, :at, :content, :body FROM device`,
+    "UPDATE device SET last_minted = :id",
+  ],
+  rename: [
+    "UPDATE message SET id = :newId, at = :at WHERE conversation = :conversation AND id = :id AND seq IS NULL",
+    "UPDATE device SET last_minted = :newId",
+  ],
+  sent: [
+    `UPDATE message SET seq = :seq, at = :at, body = NULL
+     WHERE conversation = :conversation AND id = :id AND seq IS NULL`,
+  ],
+  failed: [
+    `UPDATE message SET failure = :code, body = NULL
+     WHERE conversation = :conversation AND id = :id AND seq IS NULL`,
+  ],
+  message: [
+    `INSERT INTO message (conversation, seq, id, user, device, at, content)
+     VALUES (:conversation, :seq, :id, :user, :device, :at, :body)
+     ON CONFLICT (conversation, seq) WHERE seq IS NOT NULL DO NOTHING`,
+  ],
+  cursor: [upsert("have", ":have")],
+  read: [upsert("read", ":seq")],
+  read_confirmed: [upsert("read_confirmed", ":seq")],
+  receipt: [
+    `INSERT INTO peer (conversation, user, delivered, read) VALUES (:conversation, :user, :delivered, :read)
+     ON CONFLICT DO UPDATE SET delivered = :delivered, read = :read`,
+  ],
+};
+
+function upsert(column: string, value: string): string {
+  return `INSERT INTO conversation (id, ${column}) VALUES (:conversation, ${value})
+    ON CONFLICT DO UPDATE SET ${column} = ${value}`;
+}
+
+/** A device's store in one SQLite file. What is persisted has reached the disk. */
+export class SqliteStore implements Store {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  /** @param path a file, or ":memory:" */
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path);
+    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    this.#migrate();
+  }
+
+  async load(owner: Owner): Promise<Stored> {
+    this.#run(
+      "INSERT INTO device (only, user, device) VALUES (1, ?, ?) ON CONFLICT DO NOTHING",
+      owner.user,
+      owner.device,
+    );
+    const device = this.#all<DeviceRow>("SELECT * FROM device")[0];
+    if (device?.user !== owner.user || device.device !== owner.device) throw new WrongOwner();
+    return {
+      lastMinted: device.last_minted ?? undefined,
+      conversations: this.#conversationRows().map(({ id, have, read, read_confirmed }) => ({
+        ...{ conversation: id, have, read, readConfirmed: read_confirmed },
+        peers: this.#peers(id),
+        ahead: this.#all<{ seq: number }>(
+          "SELECT seq FROM message WHERE conversation = ? AND seq > ? ORDER BY seq",
+          id,
+          have,
+        ).map(({ seq }) => seq),
+      })),
+      outbox: this.#all("SELECT conversation, id, body FROM message WHERE body IS NOT NULL ORDER BY number"),
+    };
+  }
+
+  async persist(changes: readonly Change[]): Promise<void> {
+    this.#transaction(() => {
+      for (const change of changes) this.#apply(change);
+    });
+  }
+
+  async messages(conversation: ConversationId, { before, limit }: MessagePage): Promise<StoredMessage[]> {
+    const unplaced = before === undefined ? this.#unplaced(conversation, limit) : [];
+    const placed = this.#all<MessageRow>(
+      `SELECT ${columns} FROM message WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?`,
+      conversation,
+      before ?? Number.MAX_SAFE_INTEGER,
+      limit - unplaced.length,
+    );
+    return [...placed.reverse(), ...unplaced.reverse()].map(toMessage);
+  }
+
+  async conversations(): Promise<ConversationSummary[]> {
+    const summaries = this.#conversationRows().map(async ({ id, have, read, unread }) => {
+      const [last] = await this.messages(id, { limit: 1 });
+      return { conversation: id, have, read, unread, peers: this.#peers(id), last };
+    });
+    return Promise.all(summaries);
+  }
+
+  async close(): Promise<void> {
+    this.#db.close();
+  }
+
+  #apply(change: Change): void {
+    const { type, ...fields } = change;
+    const parameters = "user" in fields ? { ...fields, user: fields.user ?? "" } : fields;
+    for (const sql of changeStatements[type]) {
+      const statement = this.#prepare(sql);
+      statement.setAllowUnknownNamedParameters(true);
+      statement.run(parameters);
+    }
+  }
+
+  #unplaced(conversation: ConversationId, limit: number): MessageRow[] {
+    return this.#all(
+      `SELECT ${columns} FROM message WHERE conversation = ? AND seq IS NULL ORDER BY number DESC LIMIT ?`,
+      conversation,
+      limit,
+    );
+  }
+
+  /** A conversation that holds nothing but a message of one's own, or a receipt, has no cursor yet. */
+  #conversationRows(): ConversationRow[] {
+    return this.#all(`
+      WITH known AS (
+        SELECT id FROM conversation UNION SELECT conversation FROM peer UNION SELECT conversation FROM message
+      ), positions AS (
+        SELECT known.id, ifnull(have, 0) AS have, ifnull(read, 0) AS read, ifnull(read_confirmed, 0) AS read_confirmed
+        FROM known LEFT JOIN conversation USING (id)
+      )
+      SELECT *, (
+        SELECT count(*) FROM message, device
+        WHERE conversation = positions.id AND seq > positions.read AND message.user <> device.user
+      ) AS unread
+      FROM positions ORDER BY id`);
+  }
+
+  #peers(conversation: ConversationId) {
+    return this.#all<PeerRow>("SELECT user, delivered, read FROM peer WHERE conversation = ?", conversation).map(
+      ({ user, delivered, read }) => ({ user: user === "" ? undefined : user, delivered, read }),
+    );
+  }
+
+  #migrate(): void {
+    const [row] = this.#all<{ user_version: number }>("PRAGMA user_version");
+    const version = row?.user_version ?? 0;
+    if (version > migrations.length) throw new Error("The store was written by a newer version of this client.");
+    this.#transaction(() => {
+      for (const migration of migrations.slice(version)) this.#db.exec(migration);
+      this.#db.exec(`PRAGMA user_version = ${migrations.length}`);
+    });
+  }
+
+  #transaction(work: () => void): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #run(sql: string, ...parameters: (string | number)[]): void {
+    this.#prepare(sql).run(...parameters);
+  }
+
+  #all<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
+    return this.#prepare(sql).all(...parameters) as Row[];
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}
+
+type DeviceRow = { user: string; device: string; last_minted: string | null };
+type ConversationRow = { id: string; have: number; read: number; read_confirmed: number; unread: number };
+type PeerRow = { user: string; delivered: number; read: number };
+type MessageRow = Omit<StoredMessage, "seq" | "failure"> & { seq: number | null; failure: ErrorCode | null };
+
+function toMessage({ seq, failure, ...row }: MessageRow): StoredMessage {
+  return { ...row, seq: seq ?? undefined, failure: failure ?? undefined };
+}

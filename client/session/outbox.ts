@@ -1,0 +1,185 @@
+import type { ErrorCode, Retry } from "../../shared/errors.ts";
+import { type ConversationId, type MessageId, messageTime } from "../../shared/ids.ts";
+import { MAX_BODY_BYTES, MAX_ID_AHEAD_MS, MAX_IN_FLIGHT_SENDS, MAX_OUTBOX_MESSAGES } from "../../shared/limits.ts";
+import type { SendEvent, SessionErrorCode } from "./contract.ts";
+import { mintId } from "./message-ids.ts";
+import type { InFlight, QueuedMessage } from "./state.ts";
+import type { Turn } from "./turn.ts";
+
+/**
+ * A message is persisted before it is transmitted, and leaves only when the server has said where it stands. Within a
+ * conversation first in, first out; among conversations in turn.
+ */
+export function queueMessage(turn: Turn, event: SendEvent): void {
+  const code = reasonToRefuse(turn, event.body);
+  if (code) turn.emit({ type: "refused", ref: event.ref, code });
+  else append(turn, event);
+}
+
+function append(turn: Turn, { ref, conversation, body, content }: SendEvent): void {
+  const id = mint(turn);
+  const at = turn.serverNow;
+  const { queue } = turn.conversation(conversation);
+  const message: QueuedMessage = { id, body, batch: turn.state.gathering.number };
+  turn.updateConversation(conversation, { queue: [...queue, message] });
+  turn.update({ outboxSize: turn.state.outboxSize + 1 });
+  turn.persist({ type: "queue", conversation, id, at, body, content });
+  turn.emitOncePersisted({ type: "queued", ref, conversation, id, at });
+  makeReady(turn, [conversation]);
+}
+
+/**
+ * Transmits as much as may be under way: one message of each conversation in turn. What was refused waits until all that
+ * went behind it has been answered too: it was refused with it, or else the order is lost already.
+ */
+export function transmitQueued(turn: Turn): void {
+  const { state } = turn;
+  if (!turn.isWelcome || state.ready.length === 0 || state.inFlight.size >= MAX_IN_FLIGHT_SENDS) return;
+  const inFlight = new Map(state.inFlight);
+  const ready = [...state.ready];
+  const blocked: ConversationId[] = [];
+  while (inFlight.size < MAX_IN_FLIGHT_SENDS) {
+    const conversation = ready.shift();
+    if (conversation === undefined) break;
+    const { queue } = turn.conversation(conversation);
+    const index = queue.findIndex((message) => !inFlight.has(message.id));
+    const next = queue[index];
+    if (!next) continue;
+    const before = queue[index - 1];
+    if (countOf(inFlight, conversation) > index || !mayGo(turn, next, before && inFlight.get(before.id))) {
+      blocked.push(conversation);
+      continue;
+    }
+    inFlight.set(next.id, { conversation, wasAhead: isAhead(turn, next) });
+    turn.transmit({ type: "send", id: next.id, conversation }, next.body);
+    ready.push(conversation);
+  }
+  turn.update({ inFlight, ready: [...blocked, ...ready] });
+}
+
+/** The server has it, at this place. @returns whether it was in the outbox until now */
+export function confirmSent(turn: Turn, sent: Confirmation): boolean {
+  const { conversation, id, seq, at } = sent;
+  if (!remove(turn, conversation, id)) return false;
+  turn.persist({ type: "sent", conversation, id, seq, at });
+  turn.emitOncePersisted({ type: "sent", conversation, id, seq, at });
+  return true;
+}
+
+interface Confirmation {
+  readonly conversation: ConversationId;
+  readonly id: MessageId;
+  readonly seq: number;
+  readonly at: number;
+}
+
+export function sendRefused(turn: Turn, id: MessageId, code: ErrorCode, retry: Retry): void {
+  const conversation = turn.state.inFlight.get(id)?.conversation;
+  if (conversation === undefined) return;
+  land(turn, id);
+  if (code === "id_from_future") rename(turn, conversation, id);
+  else if (retry === "never") fail(turn, conversation, id, code);
+  else pause(turn, conversation, retry === "now" ? 0 : retry);
+}
+
+/** Conversations whose wait is over go on. */
+export function resumePaused(turn: Turn): void {
+  const due = [...turn.state.paused].filter(([, until]) => until <= turn.now).map(([conversation]) => conversation);
+  const paused = new Map([...turn.state.paused].filter(([, until]) => until > turn.now));
+  turn.update({ paused });
+  makeReady(turn, due);
+  startRetryTimer(turn);
+}
+
+/** Whether the server got what was under way is unknown: it is transmitted again on the next connection, first. */
+export function recallInFlight(turn: Turn): void {
+  const recalled = new Set([...turn.state.inFlight.values()].map(({ conversation }) => conversation));
+  const ready = turn.state.ready.filter((conversation) => !recalled.has(conversation));
+  turn.update({ inFlight: new Map(), ready: [] });
+  makeReady(turn, [...recalled, ...ready]);
+}
+
+function reasonToRefuse(turn: Turn, body: Uint8Array): SessionErrorCode | undefined {
+  if (body.byteLength > MAX_BODY_BYTES) return "too_large";
+  if (turn.state.outboxSize >= MAX_OUTBOX_MESSAGES) return "outbox_full";
+  return undefined;
+}
+
+/**
+ * An id that is ahead of the server's clock may be refused; nothing of its conversation goes right before or behind it,
+ * or the two might change places: the one behind may be accepted, an instant later or with an id of a better clock.
+ */
+function mayGo(turn: Turn, message: QueuedMessage, before: InFlight | undefined): boolean {
+  if (message.batch > turn.state.persistedBatch) return false;
+  return before === undefined || !(before.wasAhead || isAhead(turn, message));
+}
+
+function countOf(inFlight: ReadonlyMap<MessageId, InFlight>, wanted: ConversationId): number {
+  let count = 0;
+  for (const { conversation } of inFlight.values()) if (conversation === wanted) count += 1;
+  return count;
+}
+
+function isAhead(turn: Turn, { id }: QueuedMessage): boolean {
+  return messageTime(id) > turn.serverNow;
+}
+
+function mint(turn: Turn): MessageId {
+  const { config, lastMinted, clockOffset } = turn.state;
+  const time = turn.serverNow;
+  // What follows an id that the server would refuse would be refused as well; start again from its clock.
+  const isUnusable = clockOffset !== undefined && lastMinted && messageTime(lastMinted) > time + MAX_ID_AHEAD_MS;
+  const id = mintId(time, isUnusable ? undefined : lastMinted, config.random);
+  turn.update({ lastMinted: id });
+  return id;
+}
+
+function makeReady(turn: Turn, conversations: readonly ConversationId[]): void {
+  const { ready, paused } = turn.state;
+  const added = conversations.filter((conversation) => !ready.includes(conversation) && !paused.has(conversation));
+  if (added.length > 0) turn.update({ ready: [...ready, ...added] });
+}
+
+function land(turn: Turn, id: MessageId): void {
+  const inFlight = new Map(turn.state.inFlight);
+  if (inFlight.delete(id)) turn.update({ inFlight });
+}
+
+function remove(turn: Turn, conversation: ConversationId, id: MessageId): boolean {
+  const { queue } = turn.conversation(conversation);
+  const index = queue.findIndex((message) => message.id === id);
+  if (index < 0) return false;
+  turn.updateConversation(conversation, { queue: queue.toSpliced(index, 1) });
+  turn.update({ outboxSize: turn.state.outboxSize - 1 });
+  land(turn, id);
+  return true;
+}
+
+function rename(turn: Turn, conversation: ConversationId, id: MessageId): void {
+  const newId = mint(turn);
+  const batch = turn.state.gathering.number;
+  const { queue } = turn.conversation(conversation);
+  const renamed = queue.map((message) => (message.id === id ? { ...message, id: newId, batch } : message));
+  turn.updateConversation(conversation, { queue: renamed });
+  turn.persist({ type: "rename", conversation, id, newId, at: turn.serverNow });
+  turn.emitOncePersisted({ type: "renamed", conversation, id, newId });
+  makeReady(turn, [conversation]);
+}
+
+function fail(turn: Turn, conversation: ConversationId, id: MessageId, code: ErrorCode): void {
+  remove(turn, conversation, id);
+  turn.persist({ type: "failed", conversation, id, code });
+  turn.emitOncePersisted({ type: "failed", conversation, id, code });
+}
+
+function pause(turn: Turn, conversation: ConversationId, ms: number): void {
+  const until = Math.max(turn.now + ms, turn.state.paused.get(conversation) ?? 0);
+  const ready = turn.state.ready.filter((id) => id !== conversation);
+  turn.update({ ready, paused: new Map(turn.state.paused).set(conversation, until) });
+  startRetryTimer(turn);
+}
+
+function startRetryTimer(turn: Turn): void {
+  const { paused } = turn.state;
+  if (paused.size > 0) turn.startTimer("retry", Math.max(0, Math.min(...paused.values()) - turn.now));
+}

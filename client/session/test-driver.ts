@@ -1,0 +1,164 @@
+import type { ConversationId } from "../../shared/ids.ts";
+import type { DownFrame } from "../../shared/protocol/down.ts";
+import type { UpFrame, UpType } from "../../shared/protocol/up.ts";
+import type { AppEvent, AppEventType, Change, Effect, SessionEvent, Stored, TimerName } from "./contract.ts";
+import { step } from "./machine.ts";
+import { initialState, type SessionState } from "./state.ts";
+
+export const me = "01HZZZZZZZZZZZZZZZZZZZZZZA";
+export const myDevice = "01HZZZZZZZZZZZZZZZZZZZZZZD";
+export const peer = "01HZZZZZZZZZZZZZZZZZZZZZZB";
+export const chat = `${me}.${peer}`;
+export const emptyStore: Stored = { lastMinted: undefined, conversations: [], outbox: [] };
+const nothing = new Uint8Array(0);
+
+export function bodyOf(seed: number): Uint8Array {
+  return new Uint8Array([seed & 255, seed >> 8]);
+}
+
+/** mulberry32: small, and the same everywhere. */
+export function seededRandom(seed: number): () => number {
+  let a = seed;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Drives a session by hand, remembers what it wanted, and runs its timers on a clock of its own. */
+export class TestDriver {
+  state: SessionState;
+  now = Date.UTC(2026, 0, 1);
+  effects: Effect[] = [];
+  /** Answers every `persist` at once; otherwise `finishWrite` does. */
+  storeIsFast: boolean;
+  readonly #timers = new Map<TimerName, number>();
+
+  constructor({ stored = emptyStore, storeIsFast = true, random = seededRandom(1) } = {}) {
+    this.storeIsFast = storeIsFast;
+    this.state = initialState({ user: me, device: myDevice, client: "test 1", random }, stored);
+  }
+
+  do(event: SessionEvent): Effect[] {
+    const { state, effects } = step(this.state, event, this.now);
+    this.state = state;
+    this.effects.push(...effects);
+    for (const effect of effects) this.#carryOut(effect);
+    return [...effects];
+  }
+
+  receive(frame: DownFrame, body: Uint8Array = nothing): void {
+    this.do({ type: "frame", connection: this.state.connection, framed: { frame, body } });
+  }
+
+  message(seq: number, { conversation = chat, user = peer, device = peer, id = idOf(seq) } = {}): void {
+    this.receive({ type: "message", conversation, seq, id, user, device, at: seq }, bodyOf(seq));
+  }
+
+  page(
+    after: number,
+    through: number,
+    seqs: number[],
+    { conversation = chat, own = {} as Record<number, string> } = {},
+  ) {
+    const entries = seqs.map((seq) => {
+      const id = own[seq];
+      return { seq, id: id ?? idOf(seq), user: id ? me : peer, device: id ? myDevice : peer, at: seq, length: 2 };
+    });
+    const body = new Uint8Array(seqs.flatMap((seq) => [...bodyOf(seq)]));
+    this.receive({ type: "entries", conversation, after, through, entries }, body);
+  }
+
+  sent(...messages: [id: string, seq: number][]): void {
+    const confirmed = messages.map(([id, seq]) => ({ id, seq, at: seq }));
+    this.receive({ type: "sent", conversation: chat, messages: confirmed });
+  }
+
+  send(n = 0, conversation: ConversationId = chat): void {
+    this.do({ type: "send", ref: n, conversation, body: bodyOf(n), content: bodyOf(n) });
+  }
+
+  openSocket(): void {
+    this.do({ type: "connect" });
+    const { connection } = this.state;
+    this.do({ type: "ticket_obtained", connection, ticket: "t" });
+    this.do({ type: "socket_opened", connection });
+  }
+
+  welcome({ compare = false, time = this.now } = {}): void {
+    this.receive({ type: "welcome", user: me, device: myDevice, epoch: 1, time, compare });
+  }
+
+  goLive(): this {
+    this.openSocket();
+    this.welcome();
+    this.receive({ type: "drained", request: 0 });
+    this.effects = [];
+    return this;
+  }
+
+  loseSocket(code = 1006): void {
+    this.do({ type: "socket_closed", connection: this.state.connection, code });
+  }
+
+  finishWrite(): void {
+    const batch = this.state.writing?.number;
+    if (batch !== undefined) this.do({ type: "persisted", batch });
+  }
+
+  /** Lets time pass; timers fire when they are due. */
+  pass(ms: number): void {
+    const end = this.now + ms;
+    for (let due = this.#next(); due && due[1] <= end; due = this.#next()) {
+      this.#timers.delete(due[0]);
+      this.now = Math.max(this.now, due[1]);
+      this.do({ type: "timer", name: due[0] });
+    }
+    this.now = end;
+  }
+
+  timerMs(name: TimerName): number | undefined {
+    const at = this.#timers.get(name);
+    return at === undefined ? undefined : at - this.now;
+  }
+
+  /** What went up since the last `forget`. */
+  transmitted<T extends UpType>(type: T): Extract<UpFrame, { type: T }>[] {
+    const frames = this.effects.flatMap((effect) => (effect.type === "transmit" ? [effect.frame] : []));
+    return frames.filter((frame): frame is Extract<UpFrame, { type: T }> => frame.type === type);
+  }
+
+  emitted<T extends AppEventType>(type: T): Extract<AppEvent, { type: T }>[] {
+    const events = this.effects.flatMap((effect) => (effect.type === "emit" ? [effect.event] : []));
+    return events.filter((event): event is Extract<AppEvent, { type: T }> => event.type === type);
+  }
+
+  get persisted(): Change[] {
+    return this.effects.flatMap((effect) => (effect.type === "persist" ? effect.changes : []));
+  }
+
+  get wanted(): Effect["type"][] {
+    return this.effects.map((effect) => effect.type);
+  }
+
+  forget(): void {
+    this.effects = [];
+  }
+
+  #next(): [TimerName, number] | undefined {
+    return [...this.#timers].sort(([, a], [, b]) => a - b)[0];
+  }
+
+  #carryOut(effect: Effect): void {
+    if (effect.type === "startTimer") this.#timers.set(effect.name, this.now + effect.ms);
+    else if (effect.type === "cancelTimer") this.#timers.delete(effect.name);
+    else if (effect.type === "persist" && this.storeIsFast) this.do({ type: "persisted", batch: effect.batch });
+  }
+}
+
+/** An id that a peer might have made. */
+export function idOf(seq: number): string {
+  return `01J0000000000000000000${String(seq).padStart(4, "0")}`;
+}
