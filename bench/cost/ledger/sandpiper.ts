@@ -1,0 +1,149 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { ulid } from "ulid";
+import { vi } from "vitest";
+import { directConversation } from "../../../shared/ids.ts";
+import { decodeDown, encodeUp } from "../../../shared/protocol/codec.ts";
+import type { DownFrame } from "../../../shared/protocol/down.ts";
+import type { UpFrame } from "../../../shared/protocol/up.ts";
+import { SUBPROTOCOL, TICKET_PREFIX } from "../../../shared/protocol/version.ts";
+import { issueToken } from "../../../workers/gateway/auth/tokens.ts";
+import type { Design, Participant } from "./design.ts";
+import { Stage } from "./stage.ts";
+import { BODY_BYTES } from "./traffic.ts";
+
+const ORIGIN = "http://127.0.0.1";
+const body = new Uint8Array(BODY_BYTES).fill(7);
+
+/** Requests that reached the gateway; the platform bills each. */
+export const gatewayRequests = { count: 0 };
+
+/** Our own design, through the real gateway and objects. */
+export class Sandpiper implements Design {
+  readonly name = "sandpiper";
+  readonly #stage = new Stage(stubOf);
+
+  async signUp(): Promise<Participant> {
+    const name = `ledger-${ulid()}`;
+    const response = await request("/v1/dev/sign-in", { method: "POST", body: JSON.stringify({ name }) });
+    const { user, device } = (await response.json()) as { user: string; device: string };
+    this.#stage.enter(user);
+    await runInDurableObject(stubOf(user), (_, ctx) => keepPinging(ctx));
+    return new Device(user, device, (conversation) => this.#stage.enter(conversation));
+  }
+
+  nextAlarmAt = () => this.#stage.nextAlarmAt();
+  runAlarms = () => this.#stage.runAlarms();
+  hibernate = () => this.#stage.hibernate();
+}
+
+/** A device that acks what arrives as the SDK does: once it has it, with one watermark. */
+class Device implements Participant {
+  readonly user: string;
+  received = 0;
+  readonly #device: string;
+  readonly #opened: (conversation: string) => void;
+  readonly #heads = new Map<string, number>();
+  readonly #ticks = new Map<string, { delivered: number; read: number }>();
+  readonly #waiting = new Map<string, () => void>();
+  #socket: WebSocket | undefined;
+  #drained: (() => void) | undefined;
+  #chatOpen = false;
+
+  constructor(user: string, device: string, opened: (conversation: string) => void) {
+    this.user = user;
+    this.#device = device;
+    this.#opened = opened;
+  }
+
+  async connect(): Promise<void> {
+    const authorization = `Bearer ${await this.#freshToken()}`;
+    const answer = await request("/v1/connect-ticket", { method: "POST", headers: { authorization } });
+    const { ticket } = (await answer.json()) as { ticket: string };
+    const protocols = `${SUBPROTOCOL}, ${TICKET_PREFIX}${ticket}`;
+    const response = await request("/v1/connect", {
+      headers: { upgrade: "websocket", "sec-websocket-protocol": protocols },
+    });
+    if (!response.webSocket) throw new Error(`no socket: ${response.status}`);
+    this.#socket = response.webSocket;
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.accept();
+    this.#socket.addEventListener("message", ({ data }) => this.#take(data));
+    const drained = new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
+    this.#up({ type: "hello", client: "ledger" });
+    await drained;
+  }
+
+  async leave(): Promise<void> {
+    const closed = new Promise((resolve) => this.#socket?.addEventListener("close", resolve));
+    this.#socket?.close(1000);
+    await closed;
+  }
+
+  async send(to: Participant): Promise<void> {
+    const conversation = directConversation(this.user, to.user);
+    this.#opened(conversation);
+    const id = ulid(Date.now());
+    const sent = new Promise<void>((resolve) => this.#waiting.set(id, resolve));
+    this.#socket?.send(encodeUp({ type: "send", id, conversation }, body));
+    await sent;
+  }
+
+  setChatOpen(open: boolean): void {
+    this.#chatOpen = open;
+  }
+
+  async read(from: Participant): Promise<void> {
+    const conversation = directConversation(this.user, from.user);
+    const seq = this.#heads.get(conversation);
+    if (seq !== undefined) this.#up({ type: "read", conversation, seq });
+  }
+
+  ticks(peer: Participant): { delivered: number; read: number } {
+    return this.#ticks.get(directConversation(this.user, peer.user)) ?? { delivered: 0, read: 0 };
+  }
+
+  /** Stands for the request that renews a token: after a pause the old one has always expired. */
+  async #freshToken(): Promise<string> {
+    gatewayRequests.count++;
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", { user: this.user, device: this.#device });
+    return token;
+  }
+
+  #up(frame: UpFrame): void {
+    this.#socket?.send(encodeUp(frame));
+  }
+
+  #take(data: unknown): void {
+    const { frame } = decodeDown(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer));
+    if (frame.type === "drained") this.#drained?.();
+    else if (frame.type === "sent") for (const { id } of frame.messages) this.#waiting.get(id)?.();
+    else if (frame.type === "receipt" && frame.user !== this.user) this.#ticks.set(frame.conversation, frame);
+    else if (frame.type === "message") this.#arrived(frame, 1, frame.seq);
+    else if (frame.type === "entries") this.#arrived(frame, frame.entries.length, frame.through);
+  }
+
+  #arrived({ conversation }: Extract<DownFrame, { type: "message" | "entries" }>, count: number, seq: number): void {
+    this.received += count;
+    this.#heads.set(conversation, seq);
+    this.#up({ type: this.#chatOpen ? "read" : "ack", conversation, seq });
+  }
+}
+
+/** Devices ping all the time; the platform notes when by its own clock, which does not follow the ledger's. */
+function keepPinging(ctx: DurableObjectState): void {
+  vi.spyOn(Object.getPrototypeOf(ctx), "getWebSocketAutoResponseTimestamp").mockImplementation(() => new Date());
+}
+
+async function request(path: string, init: RequestInit): Promise<Response> {
+  gatewayRequests.count++;
+  const headers = { "content-type": "application/json", ...(init.headers as Record<string, string>) };
+  return await exports.default.fetch(new Request(`${ORIGIN}${path}`, { ...init, headers }));
+}
+
+function stubOf(name: string): DurableObjectStub {
+  const stub: unknown = name.includes(".") ? env.CONVERSATION.getByName(name) : env.USER.getByName(name);
+  return stub as DurableObjectStub;
+}
