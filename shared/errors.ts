@@ -4,7 +4,7 @@ import * as v from "valibot";
  * Stable error codes. A client switches on the code, never on a text; the reason behind a code never crosses the wire.
  * New codes are added at the end of their group; a code is never reused for something else.
  */
-export const errorCodes = [
+const errorCodes = [
   // the frame itself
   "bad_frame",
   "unknown_type",

@@ -14,7 +14,6 @@ export const MAX_ID_AHEAD_MS = 30_000;
 
 // One person
 export const MAX_DEVICES_PER_USER = 5;
-export const MAX_SOCKETS_PER_USER = 10;
 export const SENDS_PER_MINUTE = 100;
 /** Refused frames a socket may cause in a minute before it is closed. */
 export const MAX_OFFENCES_PER_MINUTE = 60;

@@ -143,25 +143,37 @@ export class ConversationCore {
   #append(call: CallId, args: Append, now: number): void {
     this.#learn(args.user, args.watermark);
     this.#fanOut.requestId = args.requestId;
-    const results = args.messages.map((message) => this.#place(args.user, message, now));
+    const fresh: Entry[] = [];
+    const results = args.messages.map((message) => this.#place(args.user, message, now, fresh));
+    if (fresh.length > 0) this.#commit(fresh, now);
     const upTo = Math.max(0, ...results.map((result) => (result.ok ? result.seq : 0)));
     this.#held.push({ call, reply: { results }, upTo, since: now });
   }
 
-  /** Gives one message its place, or finds the place it has, or refuses it. */
-  #place(user: UserId, message: Append["messages"][number], now: number): Appended {
+  /** Gives one message its place, or finds the place it has, or refuses it. @param fresh takes what is to be written */
+  #place(user: UserId, message: Append["messages"][number], now: number, fresh: Entry[]): Appended {
     try {
       if (!this.#state.members.has(user)) throw new Refusal("not_found");
       if (messageTime(message.id) > now + MAX_ID_AHEAD_MS) throw new Refusal("id_from_future");
-      const known = this.#findRepeat(message.id, message.device);
-      const entry = known ?? this.#commit(user, message, now);
+      const twice = fresh.find((entry) => entry.id === message.id && entry.device === message.device);
+      const known = twice ?? this.#findRepeat(message.id, message.device);
       if (known && !isSame(known, user, message)) throw new Refusal("id_conflict");
       if (known) this.#fanOut.repeated(known.seq);
+      const entry = known ?? this.#take(user, message, now, fresh);
       return { ok: true, id: message.id, seq: entry.seq, at: entry.at };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return { ok: false, id: message.id, code: error.code, retry: error.retry };
     }
+  }
+
+  #take(user: UserId, message: Append["messages"][number], now: number, fresh: Entry[]): Entry {
+    const entry: Entry = { seq: this.#state.head + 1, user, at: now, ...message };
+    this.#state.head = entry.seq;
+    const newest = this.#state.newest.get(entry.device);
+    if (!newest || entry.id > newest.id) this.#state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
+    fresh.push(entry);
+    return entry;
   }
 
   /**
@@ -180,18 +192,13 @@ export class ConversationCore {
     return undefined;
   }
 
-  #commit(user: UserId, message: Append["messages"][number], now: number): Entry {
-    const entry: Entry = { seq: this.#state.head + 1, user, at: now, ...message };
-    this.#state.head = entry.seq;
-    const newest = this.#state.newest.get(entry.device);
-    if (!newest || entry.id > newest.id) this.#state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
+  #commit(fresh: readonly Entry[], now: number): void {
     if (!this.#isHeld) this.#owe(now);
     const segments = this.#store.segments.length;
-    if (this.#store.append(entry, this.#state)) this.#stored();
+    if (this.#store.append(fresh, this.#state)) this.#stored();
     else if (this.#state.owedAbove !== null && !this.#isOwedStored) this.#saveState();
     if (this.#store.segments.length > segments) armBy(this.#storage, now + ACKED_GRACE_MS);
-    this.#fanOut.committed(entry);
-    return entry;
+    for (const entry of fresh) this.#fanOut.committed(entry);
   }
 
   /** Answers the appends whose fan-out is done, or has waited long enough and has an alarm to stand in for it. */
@@ -268,9 +275,9 @@ export class ConversationCore {
   #learn(user: UserId, watermark: Append["watermark"]): boolean {
     const member = this.#state.members.get(user);
     if (!member) return false;
-    const rose = raise(member, watermark, this.#state.head);
-    if (rose) this.#fanOut.reached(user, member);
-    return rose;
+    // A device may have fetched what its owner's object was not handed yet: the others do not have that.
+    const kept = Math.min(watermark.kept, this.#fanOut.servedTo(user, member));
+    return raise(member, { ...watermark, kept }, this.#state.head);
   }
 
   #signalTyping(user: UserId): ConversationEffect[] {
@@ -347,7 +354,7 @@ export class ConversationCore {
 }
 
 /** Sets the alarm unless an earlier one stands: overwriting it would lose what it was set for. */
-export function armBy(storage: Storage, at: number): void {
+function armBy(storage: Storage, at: number): void {
   const standing = storage.alarmAt();
   if (standing === null || standing > at) storage.setAlarm(at);
 }

@@ -78,7 +78,7 @@ export class FanOut {
     if (seq > this.#head) return;
     for (const [user, member] of this.#state.members) {
       const progress = this.#of(user, member);
-      progress.fanned = Math.min(progress.fanned, Math.max(seq - 1, member.kept));
+      progress.fanned = Math.min(progress.fanned, seq - 1);
     }
   }
 
@@ -90,10 +90,9 @@ export class FanOut {
     member.dormant = false;
   }
 
-  /** What the member's own watermark proves need not be sent. */
-  reached(user: UserId, member: Member): void {
-    const progress = this.#of(user, member);
-    progress.fanned = Math.max(progress.fanned, member.kept);
+  /** Everything up to here has reached the member's user object. */
+  servedTo(user: UserId, member: Member): Cursor {
+    return this.#of(user, member).fanned;
   }
 
   /** The calls that can go now. */

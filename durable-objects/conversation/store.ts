@@ -2,7 +2,7 @@ import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from ".
 import { MAX_CARRIED_STATE_BYTES, SEGMENT_AGE_MS, SEGMENT_ENTRIES, STATE_EVERY_MESSAGES } from "../../shared/limits.ts";
 import type { Entry } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
-import type { SqlRow, Storage } from "../runtime/storage.ts";
+import type { SqlRow, SqlValue, Storage } from "../runtime/storage.ts";
 import { emptyState, pack, type State, unpack } from "./state.ts";
 
 const migrations: readonly Migration[] = [
@@ -23,6 +23,9 @@ export interface Segment {
 
 const tableOf = (segment: Segment) => `log_${segment.first}_${segment.startedAt}`;
 const COLUMNS = "seq, id, user, device, at, body";
+const ROW = "(?, ?, ?, ?, ?, ?, ?)";
+/** The platform takes at most 100 parameters a statement. */
+const ROWS_PER_STATEMENT = 14;
 
 /** A conversation's SQL: the log in segments, and the packed state that rides in the log's rows. */
 export class ConversationStore {
@@ -53,23 +56,21 @@ export class ConversationStore {
     return this.#replay(state);
   }
 
-  /** Writes a message at `state.head`. True: the state rides in its row. */
-  append(entry: Entry, state: State): boolean {
+  /** Writes messages up to `state.head`. True: the state rides in the last one's row. */
+  append(entries: readonly Entry[], state: State): boolean {
     this.#initialise();
-    const segment = this.#segmentFor(entry);
+    const [first, last] = [entries[0], entries.at(-1)];
+    if (!first || !last) return false;
+    const table = tableOf(this.#segmentFor(first));
     state.revision++;
     const packed = pack(state);
-    const carried = packed.length <= MAX_CARRIED_STATE_BYTES || entry.seq % STATE_EVERY_MESSAGES === 0;
-    this.#storage.run(
-      `INSERT INTO ${tableOf(segment)} (${COLUMNS}, state) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-      entry.seq,
-      entry.id,
-      entry.user,
-      entry.device,
-      entry.at,
-      entry.body,
-      carried ? packed : null,
-    );
+    const isDue = Math.floor(last.seq / STATE_EVERY_MESSAGES) > Math.floor((first.seq - 1) / STATE_EVERY_MESSAGES);
+    const carried = packed.length <= MAX_CARRIED_STATE_BYTES || isDue;
+    for (let from = 0; from < entries.length; from += ROWS_PER_STATEMENT) {
+      const rows = entries.slice(from, from + ROWS_PER_STATEMENT);
+      const params = rows.flatMap((entry) => rowOf(entry, carried && entry === last ? packed : null));
+      this.#storage.run(`INSERT INTO ${table} (${COLUMNS}, state) VALUES ${rows.map(() => ROW).join(", ")}`, ...params);
+    }
     return carried;
   }
 
@@ -182,6 +183,10 @@ export class ConversationStore {
       ),
     );
   }
+}
+
+function rowOf({ seq, id, user, device, at, body }: Entry, state: string | null): SqlValue[] {
+  return [seq, id, user, device, at, body, state];
 }
 
 interface EntryRow extends SqlRow {

@@ -8,7 +8,7 @@ export interface Migration {
 }
 
 /** This code is too old for what a newer version left in the object's file: roll forward, not back. */
-export class SchemaTooNew extends Error {
+class SchemaTooNew extends Error {
   override readonly name = "SchemaTooNew";
 }
 

@@ -21,7 +21,9 @@ export class WorkersStorage implements Storage {
   }
 
   run(query: string, ...params: SqlValue[]): void {
-    this.all(query, ...params);
+    const cursor = this.#storage.sql.exec(query, ...params);
+    meter.rowsWritten += cursor.rowsWritten;
+    meter.rowsRead += cursor.rowsRead;
   }
 
   alarmAt(): number | null {

@@ -172,7 +172,7 @@ export class CatchUp {
     const catchingUp = this.#runs.some((other) => other.socket === socket.id && !other.isDrained);
     if (catchingUp === socket.catchingUp) return;
     socket.catchingUp = catchingUp;
-    this.#person.emit({ do: "attach", socket });
+    this.#person.attach(socket);
   }
 
   /** The device has acked all that its reads saw: nothing is dirty any more (design §5, rule 5). */

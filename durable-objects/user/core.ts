@@ -181,7 +181,7 @@ export class UserCore {
     socket.greeted = true;
     const compare = device.isSuspect;
     socket.catchingUp = !compare;
-    person.emit({ do: "attach", socket });
+    person.attach(socket);
     const { id: user, epoch, now: time } = person;
     person.send(socket, { type: "welcome", user, device: device.id, epoch, time, compare });
     if (!compare) this.#catchUp.begin(socket, device);
@@ -197,7 +197,7 @@ export class UserCore {
     if (refusal.code === "too_large") return person.disconnect(socket, "too_large");
     if (socket.offences.count > MAX_OFFENCES_PER_MINUTE) return person.disconnect(socket, "flooding");
     person.refuse(socket, refusal.code, { retry: refusal.retry });
-    person.emit({ do: "attach", socket });
+    person.attach(socket);
   }
 
   /** Nothing is stored and nothing repeated: whoever misses it misses little. */

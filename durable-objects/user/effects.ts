@@ -60,7 +60,10 @@ export type UserEffect =
   /** The call ends with an error: the caller tries again. */
   | { do: "fail"; call: CallId }
   | { do: "send"; socket: SocketId; frame: DownFrame; bodies: readonly Uint8Array[] }
-  /** The socket's state is to be kept with it, where hibernation does not reach. Precedes what was changed for. */
+  /**
+   * The socket's state is to be kept with it, where hibernation does not reach. Comes last: the object cannot fall asleep
+   * between two effects of one event.
+   */
   | { do: "attach"; socket: Socket }
   | { do: "close"; socket: SocketId; reason: CloseReason }
   | { do: "request"; token: Token; request: Request }

@@ -38,6 +38,8 @@ export class Person {
   readonly #continuations = new Map<Token, Continuation>();
   #lastToken = 0;
   #effects: UserEffect[] = [];
+  /** Sockets whose state the event has changed. */
+  readonly #changed = new Set<Socket>();
 
   constructor(id: UserId, store: UserStore, sockets: readonly Socket[], surroundings: Surroundings) {
     this.id = id;
@@ -65,8 +67,10 @@ export class Person {
   }
 
   takeEffects(): UserEffect[] {
-    const effects = this.#effects;
+    const attachments = [...this.#changed].map((socket): UserEffect => ({ do: "attach", socket }));
+    const effects = [...this.#effects, ...attachments];
     this.#effects = [];
+    this.#changed.clear();
     return effects;
   }
 
@@ -124,27 +128,28 @@ export class Person {
     return [...this.devices.values()].filter((device) => !this.socketOf(device.id));
   }
 
-  /** Keeps the socket's state with it. A socket whose device leaves too much unacked is closed instead. */
+  /** Has the socket's state kept with it. A socket whose device leaves too much unacked is closed instead. */
   attach(socket: Socket): void {
-    if (!prune(socket)) this.disconnect(socket, "too_slow");
-    else this.emit({ do: "attach", socket });
+    if (prune(socket)) this.#changed.add(socket);
+    else this.disconnect(socket, "too_slow");
   }
 
   /**
-   * Ends a connection: what was sent and not acked becomes dirty, and a device that may not have seen it is owed a push.
+   * Ends a connection: what was sent and not acked becomes dirty, and a device that may not have seen what others wrote is
+   * owed a push, be it from this connection or from before: it may have been here too short a time to catch up.
    * @param reason what to tell the device; undefined when the socket is already gone
    */
   disconnect(socket: Socket, reason?: CloseReason): void {
     this.sockets.delete(socket.id);
+    this.#changed.delete(socket);
     this.onDisconnect(socket.id);
     const device = this.devices.get(socket.device);
     if (device?.epoch === socket.id) {
       device.isOpen = false;
       for (const [conversation, track] of socket.tracks) {
-        if (!isUnacked(track)) continue;
-        this.markDirty(device, conversation, track.low, false);
-        if (track.foreign > track.acked) this.owePush(device);
+        if (isUnacked(track)) this.markDirty(device, conversation, track.low, track.foreign > track.acked);
       }
+      if ([...device.dirty.values()].some((dirty) => dirty.pushed)) this.owePush(device);
       this.store.save(device);
     }
     if (!reason) return;

@@ -3,9 +3,9 @@ import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts
 import type { Storage } from "../runtime/storage.ts";
 
 /** A message is missed from `since` on; or nothing but receipts, then {@link RECEIPTS_ONLY}. */
-export interface Dirty {
+interface Dirty {
   since: Cursor;
-  /** A push was asked for. */
+  /** A push was asked for, or is owed. */
   pushed: boolean;
 }
 
@@ -45,19 +45,22 @@ const migrations: readonly Migration[] = [
 export class UserStore {
   readonly #storage: Storage;
   readonly #rows = new Map<DeviceId, number>();
+  #exists: boolean;
 
   constructor(storage: Storage) {
     this.#storage = storage;
-    if (isInitialised(storage)) migrate(storage, migrations);
+    this.#exists = isInitialised(storage);
+    if (this.#exists) migrate(storage, migrations);
   }
 
   /** A person exists once a device was registered; probing for one writes nothing. */
   get exists(): boolean {
-    return isInitialised(this.#storage);
+    return this.#exists;
   }
 
   initialise(): void {
     migrate(this.#storage, migrations);
+    this.#exists = true;
   }
 
   devices(): Device[] {

@@ -5,7 +5,7 @@ import { ConversationId, Cursor, DeviceId, MessageId, Seq, Time, UserId } from "
 /** Frames from a user object to one device. */
 
 /** Answer to `hello`. */
-export const Welcome = v.object({
+const Welcome = v.object({
   type: v.literal("welcome"),
   user: UserId,
   device: DeviceId,
@@ -18,7 +18,7 @@ export const Welcome = v.object({
 });
 
 /** ✓ — these messages are durable, at these places. */
-export const Sent = v.object({
+const Sent = v.object({
   type: v.literal("sent"),
   conversation: ConversationId,
   messages: v.array(v.object({ id: MessageId, seq: Seq, at: Time })),
@@ -53,7 +53,7 @@ export const Entries = v.object({
  * How far a member has got. `user` may be the receiver: then another of the person's own devices has read. Without
  * `user` it is how far every other member has got (groups).
  */
-export const Receipt = v.object({
+const Receipt = v.object({
   type: v.literal("receipt"),
   conversation: ConversationId,
   user: v.optional(UserId),
@@ -62,10 +62,10 @@ export const Receipt = v.object({
 });
 
 /** Everything that the request asked for has been sent. Request 0 is the catch-up that follows `hello`. */
-export const Drained = v.object({ type: v.literal("drained"), request: Cursor });
+const Drained = v.object({ type: v.literal("drained"), request: Cursor });
 
 /** Another member is typing. */
-export const Typing = v.object({ type: v.literal("typing"), conversation: ConversationId, user: UserId });
+const Typing = v.object({ type: v.literal("typing"), conversation: ConversationId, user: UserId });
 
 /** A frame was refused. It names what it answers as far as that is known. */
 export const ErrorFrame = v.object({
@@ -80,7 +80,7 @@ export const ErrorFrame = v.object({
 });
 
 /** The server closes the connection, and says why. */
-export const Bye = v.object({ type: v.literal("bye"), code: ErrorCode, retry: Retry });
+const Bye = v.object({ type: v.literal("bye"), code: ErrorCode, retry: Retry });
 
 export const DownFrame = v.variant("type", [
   Welcome,

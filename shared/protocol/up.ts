@@ -5,7 +5,7 @@ import { MAX_CLIENT_NAME_CHARS, MAX_CURSORS_PER_FRAME } from "../limits.ts";
 /** Frames from a device to its user object. */
 
 /** First frame of a connection; answered by `welcome`. */
-export const Hello = v.object({
+const Hello = v.object({
   type: v.literal("hello"),
   /** Name and version of the client, for the logs. */
   client: v.pipe(v.string(), v.maxLength(MAX_CLIENT_NAME_CHARS)),
@@ -19,14 +19,14 @@ export const Send = v.object({
 });
 
 /** The device has persisted everything up to and including `seq`. A watermark: it only rises. */
-export const Ack = v.object({
+const Ack = v.object({
   type: v.literal("ack"),
   conversation: ConversationId,
   seq: Seq,
 });
 
 /** The person has read everything up to and including `seq`. Implies `ack`. */
-export const Read = v.object({
+const Read = v.object({
   type: v.literal("read"),
   conversation: ConversationId,
   seq: Seq,
@@ -47,7 +47,7 @@ export const Sync = v.object({
 });
 
 /** The person is typing. Nothing is stored; sent again every few seconds while it lasts. */
-export const Typing = v.object({
+const Typing = v.object({
   type: v.literal("typing"),
   conversation: ConversationId,
 });
