@@ -17,6 +17,8 @@ export const MAX_DEVICES_PER_USER = 5;
 export const SENDS_PER_MINUTE = 100;
 /** Refused frames a socket may cause in a minute before it is closed. */
 export const MAX_OFFENCES_PER_MINUTE = 60;
+/** So many frames that only came too soon count as one of these. */
+export const HASTY_FRAMES_PER_OFFENCE = 50;
 export const MAX_CONVERSATIONS_PER_USER = 10_000;
 /** Above this many dirty conversations a device compares everything instead; its row stays small. */
 export const MAX_DIRTY_PER_DEVICE = 1_000;

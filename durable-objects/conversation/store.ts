@@ -170,7 +170,8 @@ export class ConversationStore {
   #replay(state: State): State {
     for (const entry of this.#heads(state.head)) {
       state.head = entry.seq;
-      state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
+      const newest = state.newest.get(entry.device);
+      if (!newest || entry.id > newest.id) state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
     }
     return state;
   }

@@ -54,6 +54,7 @@ export class CatchUp {
     const collected = this.#collected.get(socket.id) ?? new Map<ConversationId, Position>();
     const runs = this.#runs.filter((run) => run.socket === socket.id);
     if (runs.length >= MAX_SYNCS_PER_SOCKET || collected.size > MAX_CONVERSATIONS_PER_USER) {
+      this.#collected.delete(socket.id);
       return this.#person.refuse(socket, "busy", { request: frame.request });
     }
     for (const position of frame.cursors) collected.set(position[0], position);
@@ -95,18 +96,18 @@ export class CatchUp {
   }
 
   #advance(run: Run, socket: Socket): void {
-    while (run.open.size < MAX_PARALLEL_READS) {
+    while (run.open.size < MAX_PARALLEL_READS && this.#person.sockets.has(socket.id)) {
       const index = run.waiting.findIndex(([conversation]) => !run.open.has(conversation));
       const [position] = index === -1 ? [] : run.waiting.splice(index, 1);
       if (!position) break;
       this.#read(run, socket, position);
     }
-    this.#finish(run, socket);
+    if (this.#person.sockets.has(socket.id)) this.#finish(run, socket);
   }
 
   #read(run: Run, socket: Socket, [conversation, after, read]: Position): void {
     const person = this.#person;
-    if (isForeign(conversation, person.id)) {
+    if (isForeign(conversation, person.id) || (run.request > 0 && !person.knows(conversation))) {
       return person.refuse(socket, "not_found", { conversation, ...numbered(run.request) });
     }
     run.open.add(conversation);

@@ -1,6 +1,6 @@
 import { Refusal } from "../../shared/errors.ts";
 import { type ConversationId, directPeer, isForeign, type UserId } from "../../shared/ids.ts";
-import { MAX_DEVICES_PER_USER, MAX_OFFENCES_PER_MINUTE, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
+import { MAX_DEVICES_PER_USER, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
 import { decodeUp, type Framed, type Wire } from "../../shared/protocol/codec.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
@@ -28,7 +28,7 @@ export class UserCore {
   readonly #sends: Sends;
   readonly #catchUp: CatchUp;
   readonly #receipts: Receipts;
-  readonly #typingAt = new Map<ConversationId, number>();
+  #typedAt = 0;
 
   /** @param sockets those that survived this object's sleep, with the state that was attached to them */
   constructor(id: UserId, storage: Storage, sockets: readonly Socket[], surroundings: Surroundings) {
@@ -88,6 +88,10 @@ export class UserCore {
    */
   #woken(): void {
     const person = this.#person;
+    for (const socket of [...person.sockets.values()]) {
+      // Closed by us, but the other end has not answered yet.
+      if (person.devices.get(socket.device)?.epoch !== socket.id) person.disconnect(socket, "replaced");
+    }
     for (const device of person.devices.values()) {
       if (!device.isOpen || person.sockets.has(device.epoch)) continue;
       device.isOpen = false;
@@ -151,7 +155,8 @@ export class UserCore {
       this.#handleFrame(socket, decodeUp(wire));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.#offend(socket, error);
+      if (error.code === "too_large") this.#person.disconnect(socket, "too_large");
+      else this.#person.refuse(socket, error.code, { retry: error.retry });
     }
   }
 
@@ -187,25 +192,13 @@ export class UserCore {
     if (!compare) this.#catchUp.begin(socket, device);
   }
 
-  /** Each refused frame is answered; who keeps at it is slowed by their own answers, then closed. */
-  #offend(socket: Socket, refusal: Refusal): void {
-    const person = this.#person;
-    const isNewMinute = person.now - socket.offences.since > 60_000;
-    socket.offences = isNewMinute
-      ? { count: 1, since: person.now }
-      : { ...socket.offences, count: socket.offences.count + 1 };
-    if (refusal.code === "too_large") return person.disconnect(socket, "too_large");
-    if (socket.offences.count > MAX_OFFENCES_PER_MINUTE) return person.disconnect(socket, "flooding");
-    person.refuse(socket, refusal.code, { retry: refusal.retry });
-    person.attach(socket);
-  }
-
   /** Nothing is stored and nothing repeated: whoever misses it misses little. */
   #typing(socket: Socket, conversation: ConversationId): void {
     const person = this.#person;
     if (isForeign(conversation, person.id)) return person.refuse(socket, "not_found", { conversation });
-    if (person.now - (this.#typingAt.get(conversation) ?? 0) < TYPING_INTERVAL_MS) return;
-    this.#typingAt.set(conversation, person.now);
+    // In one conversation at a time, and only where messages have been: more than that nobody types.
+    if (person.now - this.#typedAt < TYPING_INTERVAL_MS || !person.knows(conversation)) return;
+    this.#typedAt = person.now;
     const peer = directPeer(conversation, person.id);
     const args = { conversation, user: person.id };
     if (peer !== undefined) person.request({ to: "user", id: peer, method: "notifyTyping", args }, ignore, NO_RETRY);

@@ -1,7 +1,14 @@
 import type { CloseReason } from "../../shared/errors.ts";
 import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
 import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
-import { CALL_RETRY_MS, MAX_DIRTY_PER_DEVICE, SENDS_PER_MINUTE, SOCKET_SILENCE_MS } from "../../shared/limits.ts";
+import {
+  CALL_RETRY_MS,
+  HASTY_FRAMES_PER_OFFENCE,
+  MAX_DIRTY_PER_DEVICE,
+  MAX_OFFENCES_PER_MINUTE,
+  SENDS_PER_MINUTE,
+  SOCKET_SILENCE_MS,
+} from "../../shared/limits.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { Watermark } from "../../shared/rpc.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
@@ -82,12 +89,26 @@ export class Person {
     this.emit({ do: "send", socket: socket.id, frame, bodies });
   }
 
+  /** Answers a frame with an error. A device that keeps causing them is closed. */
   refuse(
     socket: Socket,
     code: ErrorCode,
     about: { conversation?: ConversationId; id?: MessageId; request?: Seq; retry?: Retry } = {},
   ): void {
-    this.send(socket, { type: "error", code, retry: defaultRetry[code], ...about });
+    if (!this.sockets.has(socket.id)) return;
+    const retry = about.retry ?? defaultRetry[code];
+    if (this.#isFlooding(socket, retry)) return this.disconnect(socket, "flooding");
+    this.send(socket, { type: "error", code, ...about, retry });
+  }
+
+  /** Coming too soon is forgivable, for a queue of messages may be behind it; making no sense is not. */
+  #isFlooding(socket: Socket, retry: Retry): boolean {
+    const { count, since } = socket.offences;
+    const weight = typeof retry === "number" ? 1 / HASTY_FRAMES_PER_OFFENCE : 1;
+    const isNewMinute = this.now - since > 60_000;
+    socket.offences = isNewMinute ? { count: weight, since: this.now } : { count: count + weight, since };
+    this.#changed.add(socket);
+    return socket.offences.count > MAX_OFFENCES_PER_MINUTE;
   }
 
   /** Calls another object; calls that fail are repeated a few times, for all of them may be. */
@@ -140,7 +161,7 @@ export class Person {
    * @param reason what to tell the device; undefined when the socket is already gone
    */
   disconnect(socket: Socket, reason?: CloseReason): void {
-    this.sockets.delete(socket.id);
+    if (!this.sockets.delete(socket.id)) return;
     this.#changed.delete(socket);
     this.onDisconnect(socket.id);
     const device = this.devices.get(socket.device);
