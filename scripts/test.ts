@@ -21,6 +21,12 @@ const parts: Part[] = [
   { name: "unit", about: "unit tests in Node", run: () => vitest("node") },
   { name: "workerd", about: "Workers and objects in their own engine", run: () => vitest("workerd") },
   { name: "cost", about: "the ledger: what a message costs, counted", run: () => vitest("cost") },
+  { name: "demo", about: "the demonstration, on a system of its own", run: () => program("scripts/demo.ts") },
+  {
+    name: "crash",
+    about: "the real processes, killed while people write",
+    run: () => program("test/crash/main.ts", "--cycles", "3"),
+  },
 ];
 
 /** A program of ours that ends with the line `N passed, N failed`. */
@@ -34,6 +40,13 @@ async function script(...command: string[]): Promise<Counts> {
     else console.log(line);
   }
   return believe(counts, await exit);
+}
+
+/** A program of ours that is one test: its exit status says how it went. */
+async function program(...command: string[]): Promise<Counts> {
+  const child = spawn(process.execPath, command, { stdio: ["ignore", "inherit", "inherit"] });
+  const exit = await new Promise<number | null>((resolve) => child.on("exit", resolve));
+  return exit === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
 /** A project of vitest.config.ts, counted from the report that it writes beside its usual output. */

@@ -29,7 +29,7 @@ import type {
   ReadLog,
   ReadLogReply,
 } from "../../shared/rpc.ts";
-import { Gather } from "../runtime/gather.ts";
+import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Storage } from "../runtime/storage.ts";
 import type { CallId, ConversationEffect, ConversationEvent, TimerName } from "./effects.ts";
 import { FanOut, withinBytes } from "./fan-out.ts";
@@ -98,7 +98,7 @@ export class ConversationCore {
       case "append":
         return this.#accept(event, now);
       case "synced":
-        return this.#appends.done() ? [{ do: "timer", name: "commit", afterMs: 0 }] : [];
+        return this.#appends.done() ? [{ do: "timer", name: "commit", afterMs: TURN_MS }] : [];
       case "readLog":
         return this.#readLog(event.call, event.args, now);
       case "putWatermark":

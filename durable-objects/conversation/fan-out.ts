@@ -1,6 +1,7 @@
 import type { ConversationId, Cursor, Seq, UserId } from "../../shared/ids.ts";
 import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES } from "../../shared/limits.ts";
 import type { DeliverReply, Entry } from "../../shared/rpc.ts";
+import { TURN_MS } from "../runtime/gather.ts";
 import type { ConversationEffect } from "./effects.ts";
 import type { Member, State } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
@@ -126,7 +127,7 @@ export class FanOut {
     if (reply.state === "dormant" && reply.epoch >= progress.wokenAt) member.dormant = true;
     if (isServed(member, progress, this.#state.head)) return [];
     progress.yielding = true;
-    return [{ do: "timer", name: `yield:${user}`, afterMs: 0 }];
+    return [{ do: "timer", name: `yield:${user}`, afterMs: TURN_MS }];
   }
 
   resume(user: UserId): void {

@@ -1,3 +1,6 @@
+/** A turn of the engine's timers: the shortest pause in which it looks at its sockets. */
+export const TURN_MS = 1;
+
 /**
  * Gathering (docs/decisions/0003): go at once when idle, collect what arrives while a call is in flight, and when it
  * returns and more waits, yield one timer turn first — without the yield the engine never polls its sockets under load
@@ -10,11 +13,6 @@ export class Gather<T> {
 
   add(item: T): void {
     this.#waiting.push(item);
-  }
-
-  /** Puts a batch back at the front, to be taken again first. */
-  putBack(batch: readonly T[]): void {
-    this.#waiting.unshift(...batch);
   }
 
   get waiting(): readonly T[] {

@@ -1,0 +1,190 @@
+import { Chat, type Credentials, isText, type Message } from "../../client/index.ts";
+import { SqliteStore } from "../../client/node/index.ts";
+import type { Terminal } from "./terminal.ts";
+
+type ConversationId = Message["conversation"];
+
+/** One message of one's own, and when each of its ticks came: ms after it was written. */
+export interface Outgoing {
+  readonly conversation: ConversationId;
+  readonly id: Message["id"];
+  readonly text: string;
+  readonly writtenAt: number;
+  seq?: number;
+  sentMs?: number;
+  deliveredMs?: number;
+  readMs?: number;
+}
+
+export interface DeviceOptions {
+  readonly name: string;
+  readonly url: string;
+  readonly storePath: string;
+  readonly credentials: Credentials;
+  readonly terminal: Terminal;
+  /** By user. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Someone's device: an app on the SDK that says what it sees, and remembers it for the summary. */
+export class Device {
+  readonly options: DeviceOptions;
+  /** In the order in which the app was told of them. */
+  readonly received: Message[] = [];
+  readonly outgoing: Outgoing[] = [];
+  readonly #watermarks = new Map<ConversationId, { delivered: number; read: number }>();
+  readonly #typists = new Set<string>();
+  #store: SqliteStore | undefined;
+  #chat: Chat | undefined;
+
+  constructor(options: DeviceOptions) {
+    this.options = options;
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  get user(): string {
+    return this.options.credentials.user;
+  }
+
+  get isOpen(): boolean {
+    return this.#chat !== undefined;
+  }
+
+  /** Starts the app on what is in its store. */
+  async open(): Promise<void> {
+    const { storePath, url, credentials } = this.options;
+    this.#store = new SqliteStore(storePath);
+    this.#chat = await Chat.open({ url, store: this.#store, credentials, client: "sandpiper-demo" });
+    this.#listen(this.#chat);
+  }
+
+  async close(): Promise<void> {
+    await this.#chat?.[Symbol.asyncDispose]();
+    await this.#store?.close();
+    this.#chat = undefined;
+    this.#store = undefined;
+  }
+
+  /** Fulfilled when everything that there was is on this device. */
+  async connect(): Promise<void> {
+    this.#app.connect();
+    await this.#app.whenCaughtUp();
+  }
+
+  disconnect(): void {
+    this.#app.disconnect();
+  }
+
+  async write(to: Device, text: string): Promise<Outgoing> {
+    const writtenAt = performance.now();
+    const { conversation, id } = await this.#app.send(this.#app.direct(to.user), text);
+    const outgoing: Outgoing = { conversation, id, text, writtenAt };
+    this.outgoing.push(outgoing);
+    this.tell(`writes “${text}”  ${this.#dim("🕓")}`);
+    return outgoing;
+  }
+
+  /** Follows a message that an earlier run of the app has left in the outbox. */
+  adopt({ conversation, id, content }: Message): Outgoing {
+    const text = isText(content) ? content.text : "";
+    const outgoing: Outgoing = { conversation, id, text, writtenAt: performance.now() };
+    this.outgoing.push(outgoing);
+    this.tell(`finds “${text}” in its outbox  ${this.#dim("🕓")}`);
+    return outgoing;
+  }
+
+  type(to: Device): void {
+    this.#app.typing(this.#app.direct(to.user));
+  }
+
+  /** Reads everything that is here of the chat with another person. */
+  async readAll(other: Device): Promise<void> {
+    const last = (await this.#app.messages(this.#app.direct(other.user))).findLast(({ seq }) => seq !== undefined);
+    if (last?.seq === undefined) return;
+    this.#app.markRead(last.conversation, last.seq);
+    this.tell(`reads ${other.options.names.get(other.user)}’s chat`);
+  }
+
+  async unread(): Promise<number> {
+    const overviews = await this.#app.conversations();
+    return overviews.reduce((sum, { unread }) => sum + unread, 0);
+  }
+
+  /** What the store holds, chat by chat, in the order shown. */
+  async stored(): Promise<Message[]> {
+    const overviews = await this.#app.conversations();
+    const everything = { limit: Number.MAX_SAFE_INTEGER };
+    const chats = await Promise.all(overviews.map(({ conversation }) => this.#app.messages(conversation, everything)));
+    return chats.flat();
+  }
+
+  isShownTyping(other: Device): boolean {
+    return this.#typists.has(other.user);
+  }
+
+  tell(text: string): void {
+    this.options.terminal.event(this.name, text);
+  }
+
+  get #app(): Chat {
+    if (!this.#chat) throw new Error(`${this.name} is switched off`);
+    return this.#chat;
+  }
+
+  #listen(chat: Chat): void {
+    chat.on("message", (message) => this.#receive(message));
+    chat.on("sent", ({ id, seq }) => this.#sent(id, seq));
+    chat.on("ticks", ({ conversation, delivered, read }) => {
+      this.#watermarks.set(conversation, { delivered, read });
+      for (const outgoing of this.outgoing) this.#tick(outgoing);
+    });
+    chat.on("typing", ({ user, active }) => this.#typing(user, active));
+  }
+
+  #receive(message: Message): void {
+    this.received.push(message);
+    const said = isText(message.content) ? `“${message.content.text}”` : "something unreadable";
+    if (message.user === this.user) this.tell(`shows what the other device sent: ${said}`);
+    else this.tell(`receives ${said} from ${this.#nameOf(message.user)}`);
+  }
+
+  #sent(id: string, seq: number): void {
+    const outgoing = this.outgoing.find((message) => message.id === id);
+    if (!outgoing) return;
+    outgoing.seq = seq;
+    outgoing.sentMs = this.#tellTick("✓", outgoing);
+    this.#tick(outgoing);
+  }
+
+  #tick(outgoing: Outgoing): void {
+    const { seq } = outgoing;
+    const { delivered, read } = this.#watermarks.get(outgoing.conversation) ?? { delivered: 0, read: 0 };
+    if (seq === undefined) return;
+    if (seq <= delivered) outgoing.deliveredMs ??= this.#tellTick("✓✓", outgoing);
+    if (seq <= read) outgoing.readMs ??= this.#tellTick("✓✓ read", outgoing);
+  }
+
+  #tellTick(tick: "✓" | "✓✓" | "✓✓ read", { text, writtenAt }: Outgoing): number {
+    const ms = performance.now() - writtenAt;
+    const shown = tick === "✓✓ read" ? this.options.terminal.paint("blue", tick) : this.#dim(tick);
+    this.tell(`“${text}”  ${shown}`);
+    return ms;
+  }
+
+  #typing(user: string, active: boolean): void {
+    if (!active) return void this.#typists.delete(user);
+    this.#typists.add(user);
+    this.tell(`${this.#nameOf(user)} is typing …`);
+  }
+
+  #nameOf(user: string): string {
+    return this.options.names.get(user) ?? "a stranger";
+  }
+
+  #dim(text: string): string {
+    return this.options.terminal.paint("dim", text);
+  }
+}
