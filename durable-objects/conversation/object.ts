@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import * as v from "valibot";
+import type * as v from "valibot";
 import type { UserId } from "../../shared/ids.ts";
 import { MAX_CACHED_STUBS } from "../../shared/limits.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type ReadLogReply,
   SignalTyping,
 } from "../../shared/rpc.ts";
+import { decodeArgs } from "../runtime/decode.ts";
 import type { Env } from "../runtime/env.ts";
 import { isStoppedAt } from "../runtime/failpoint.ts";
 import { errorFields, log } from "../runtime/log.ts";
@@ -75,7 +76,7 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
     args: unknown,
     type: Type,
   ): Promise<T> {
-    const decoded = v.parse(schema, args);
+    const decoded = decodeArgs(schema, args);
     return this.#calls.wait<T>((call) => this.#handle({ type, call, args: decoded } as ConversationEvent));
   }
 

@@ -1,4 +1,4 @@
-import { type ConversationId, type Cursor, isForeign, type Seq } from "../../shared/ids.ts";
+import { type ConversationId, type Cursor, isForeign, type Seq, type UserId } from "../../shared/ids.ts";
 import {
   FAN_OUT_HOLD_MEMBERS,
   MAX_CONVERSATIONS_PER_USER,
@@ -60,7 +60,7 @@ export class CatchUp {
     for (const position of frame.cursors) collected.set(position[0], position);
     if (frame.more) {
       this.#collected.set(socket.id, collected);
-      return;
+      return this.#noteCatchingUp(socket);
     }
     this.#collected.delete(socket.id);
     const isComparison = frame.scope === "all";
@@ -153,11 +153,13 @@ export class CatchUp {
     }
   }
 
-  /** How far the others had got; in a large group that is asked for on demand instead. */
+  /** How far the others had got: each of them, or in a large group all together; who has what is asked for on demand. */
   #receipts(socket: Socket, conversation: ConversationId, { watermarks }: Page): void {
-    if (watermarks.length > FAN_OUT_HOLD_MEMBERS) return;
-    for (const { user, delivered, read } of watermarks) {
-      if (delivered > 0) this.#person.send(socket, { type: "receipt", conversation, user, delivered, read });
+    const isOwn = ({ user }: { user: UserId }) => user === this.#person.id;
+    const isLarge = watermarks.length > FAN_OUT_HOLD_MEMBERS;
+    const levels = isLarge ? [...watermarks.filter(isOwn), floorOf(watermarks.filter((w) => !isOwn(w)))] : watermarks;
+    for (const level of levels) {
+      if (level.delivered > 0) this.#person.send(socket, { type: "receipt", conversation, ...level });
     }
   }
 
@@ -170,7 +172,13 @@ export class CatchUp {
       this.#person.send(socket, { type: "drained", request: run.request });
     }
     if (isSettled) this.#settle(run, socket);
-    const catchingUp = this.#runs.some((other) => other.socket === socket.id && !other.isDrained);
+    this.#noteCatchingUp(socket);
+  }
+
+  /** What is under way for a socket is known to memory alone: should that be lost, the device has to begin anew. */
+  #noteCatchingUp(socket: Socket): void {
+    const isRunning = this.#runs.some((run) => run.socket === socket.id && !run.isDrained);
+    const catchingUp = isRunning || this.#collected.has(socket.id);
     if (catchingUp === socket.catchingUp) return;
     socket.catchingUp = catchingUp;
     this.#person.attach(socket);
@@ -186,6 +194,11 @@ export class CatchUp {
     if (run.isComparison) device.isSuspect = false;
     this.#person.store.save(device);
   }
+}
+
+function floorOf(watermarks: readonly { delivered: Cursor; read: Cursor }[]): { delivered: Cursor; read: Cursor } {
+  const floor = (part: "delivered" | "read") => Math.min(...watermarks.map((watermark) => watermark[part]));
+  return { delivered: floor("delivered"), read: floor("read") };
 }
 
 function numbered(request: Cursor): { request?: Seq } {

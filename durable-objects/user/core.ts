@@ -241,14 +241,15 @@ export class UserCore {
     person.reply(call, undefined);
   }
 
-  /** Pushes for devices that went away with something unseen. */
+  /** Pushes for devices that went away with something unseen. The next alarm stands until the queue has taken them. */
   #payPushes(): void {
     const person = this.#person;
     const owed = person.offlineDevices().filter((device) => device.owesPush);
     if (owed.length === 0) return;
     const job = { user: person.id, devices: owed.map((device) => device.id), at: person.now, requestId: "" };
+    this.#store.armBy(person.now + PUSH_RETRY_MS);
     person.request({ to: "push", job }, (result) => {
-      if (!result.ok) return this.#store.armBy(person.now + PUSH_RETRY_MS);
+      if (!result.ok) return;
       for (const device of owed) {
         if (!person.devices.has(device.id)) continue;
         device.owesPush = false;

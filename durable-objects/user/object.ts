@@ -19,6 +19,7 @@ import {
   type UserRpc,
   type Watermark,
 } from "../../shared/rpc.ts";
+import { decodeArgs } from "../runtime/decode.ts";
 import type { Env } from "../runtime/env.ts";
 import { errorFields, log } from "../runtime/log.ts";
 import { meter } from "../runtime/meter.ts";
@@ -28,6 +29,8 @@ import { WorkersStorage } from "../runtime/workers-storage.ts";
 import { UserCore } from "./core.ts";
 import type { ConnectReply, Request as CoreRequest, Token, UserEffect, UserEvent } from "./effects.ts";
 import type { Socket, SocketId } from "./socket.ts";
+
+const ConnectHeader = v.pipe(v.string(), v.parseJson(), Connect);
 
 /** The shell of a person's object: holds the sockets, runs the core in a transaction, and does what it asks for. */
 export class UserObject extends DurableObject<Env> implements UserRpc {
@@ -54,7 +57,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
     meter.objectFetches++;
     const header = request.headers.get(CONNECT_HEADER);
     if (header === null || request.headers.get("upgrade") !== "websocket") return new Response(null, { status: 426 });
-    const args = v.parse(Connect, JSON.parse(header));
+    const args = decodeArgs(ConnectHeader, header);
     const reply = await this.#wait<ConnectReply>((call) => ({ type: "connect", call, args }));
     if (!reply.ok) return new Response(reply.code, { status: 401 });
     const { 0: client, 1: server } = new WebSocketPair();
@@ -139,7 +142,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
     args: unknown,
     type: Type,
   ): Promise<T> {
-    const decoded = v.parse(schema, args);
+    const decoded = decodeArgs(schema, args);
     return this.#wait<T>((call) => ({ type, call, args: decoded }) as UserEvent);
   }
 

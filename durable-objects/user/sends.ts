@@ -18,12 +18,14 @@ import {
 } from "../../shared/limits.ts";
 import type { Send } from "../../shared/protocol/up.ts";
 import type { Appended, AppendReply, Entry } from "../../shared/rpc.ts";
-import { Gather } from "../runtime/gather.ts";
+import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Person } from "./person.ts";
 import { type Socket, type SocketId, touch, trackOwn } from "./socket.ts";
 
 interface Outgoing {
+  /** Counts what comes in: ids do not tell the order, for a device may give a message that waits a later one. */
+  readonly turn: number;
   readonly socket: SocketId;
   readonly device: DeviceId;
   readonly id: MessageId;
@@ -34,6 +36,7 @@ type Queue = Gather<Outgoing>;
 
 /** From this message on a device has to send again. */
 interface Stall {
+  readonly turn: number;
   readonly id: MessageId;
   readonly until: number;
 }
@@ -45,6 +48,7 @@ export class Sends {
   readonly #queues = new Map<ConversationId, Queue>();
   readonly #stalls = new WeakMap<Socket, Map<ConversationId, Stall>>();
   #waiting = { messages: 0, bytes: 0 };
+  #turns = 0;
 
   constructor(person: Person, deliveries: Deliveries) {
     this.#person = person;
@@ -52,14 +56,16 @@ export class Sends {
   }
 
   accept(socket: Socket, frame: Send, body: Uint8Array): void {
+    const { id, conversation } = frame;
+    const turn = ++this.#turns;
     const refused = this.#refusal(socket, frame, body);
-    if (refused) return this.#refuse(socket, frame.conversation, frame.id, refused, defaultRetry[refused]);
-    this.#stalls.get(socket)?.delete(frame.conversation);
-    const queue = this.#queues.get(frame.conversation) ?? new Gather<Outgoing>();
-    this.#queues.set(frame.conversation, queue);
-    queue.add({ socket: socket.id, device: socket.device, id: frame.id, body });
+    if (refused) return this.#refuse(socket, conversation, { turn, id }, refused, defaultRetry[refused]);
+    this.#stalls.get(socket)?.delete(conversation);
+    const queue = this.#queues.get(conversation) ?? new Gather<Outgoing>();
+    this.#queues.set(conversation, queue);
+    queue.add({ turn, socket: socket.id, device: socket.device, id, body });
     this.#count(1, body.byteLength);
-    this.#next(frame.conversation, queue, socket);
+    this.#next(conversation, queue, socket);
   }
 
   #refusal(socket: Socket, { id, conversation }: Send, body: Uint8Array): ErrorCode | undefined {
@@ -77,18 +83,30 @@ export class Sends {
    * A device's messages stay in the order it sent them (R2): after one that it is to send again, what came behind that one
    * is refused too, until that one has come again, or for long enough to show that it will not.
    */
-  #refuse(socket: Socket, conversation: ConversationId, id: MessageId, code: ErrorCode, retry: Retry): void {
+  #refuse(
+    socket: Socket,
+    conversation: ConversationId,
+    { turn, id }: Pick<Outgoing, "turn" | "id">,
+    code: ErrorCode,
+    retry: Retry,
+  ): void {
     this.#person.refuse(socket, code, { conversation, id, retry });
     if (retry === "never") return;
     const stalls = this.#stalls.get(socket) ?? new Map<ConversationId, Stall>();
     this.#stalls.set(socket, stalls);
-    const standing = stalls.get(conversation);
-    if (!standing || id <= standing.id) stalls.set(conversation, { id, until: this.#person.now + SEND_STALL_MS });
+    const standing = this.#stall(socket, conversation);
+    const isFirst = !standing || standing.id === id || turn < standing.turn;
+    if (isFirst) stalls.set(conversation, { turn, id, until: this.#person.now + SEND_STALL_MS });
   }
 
   #isStalled(socket: Socket, conversation: ConversationId, id: MessageId): boolean {
+    const stall = this.#stall(socket, conversation);
+    return stall !== undefined && stall.id !== id;
+  }
+
+  #stall(socket: Socket, conversation: ConversationId): Stall | undefined {
     const stall = this.#stalls.get(socket)?.get(conversation);
-    return stall !== undefined && id > stall.id && this.#person.now < stall.until;
+    return stall && this.#person.now < stall.until ? stall : undefined;
   }
 
   /** One budget for all devices of the person; it is kept with the socket that used it last, and attached with what follows. */
@@ -155,8 +173,8 @@ export class Sends {
   #refuseWaiting(conversation: ConversationId, queue: Queue): void {
     const waiting = queue.drain();
     this.#count(-waiting.length, -waiting.reduce((sum, { body }) => sum + body.byteLength, 0));
-    for (const { socket: id, id: message } of waiting) {
-      const socket = this.#person.sockets.get(id);
+    for (const message of waiting) {
+      const socket = this.#person.sockets.get(message.socket);
       if (socket) this.#refuse(socket, conversation, message, "unavailable", defaultRetry.unavailable);
     }
   }
@@ -166,7 +184,7 @@ export class Sends {
       this.#queues.delete(conversation);
       return;
     }
-    this.#person.later(1, () => {
+    this.#person.later(TURN_MS, () => {
       queue.resume();
       const via = this.#person.sockets.get(queue.waiting[0]?.socket ?? 0);
       this.#next(conversation, queue, via);
@@ -200,8 +218,10 @@ export class Sends {
       this.#person.attach(socket);
       this.#person.send(socket, { type: "sent", conversation, messages: placed });
     }
-    for (const result of mine) {
-      if (!result.ok) this.#refuse(socket, conversation, result.id, result.code, result.retry);
+    for (const [index, result] of results.entries()) {
+      const message = batch[index];
+      if (result.ok || message?.socket !== id) continue;
+      this.#refuse(socket, conversation, message, result.code, result.retry);
     }
   }
 

@@ -1,11 +1,16 @@
 import { env } from "cloudflare:workers";
-import { ulid } from "ulid";
+import { monotonicFactory, ulid } from "ulid";
 import { expect, vi } from "vitest";
 import { decodeDown, encodeUp, splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
-import type { UpFrame } from "../../shared/protocol/up.ts";
+import type { Position, UpFrame } from "../../shared/protocol/up.ts";
 import { SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import { CONNECT_HEADER, type Connect } from "../../shared/rpc.ts";
+
+/** Waits until the check holds: looks often, so that tests are as fast as what they test. */
+export function eventually<T>(check: () => T | Promise<T>, timeout = 4_000): Promise<T> {
+  return vi.waitFor(check, { interval: 5, timeout });
+}
 
 type Frame<T extends DownType> = Extract<DownFrame, { type: T }>;
 
@@ -25,6 +30,11 @@ export class TestDevice {
   readonly received: Received[] = [];
   closed: { code: number; reason: string } | undefined;
   socket: WebSocket | undefined;
+  /** Whether it acks by itself whatever comes. */
+  acksAtOnce = false;
+  /** Message ids that rise, as every device makes them. */
+  readonly newId = monotonicFactory();
+  #requests = 0;
 
   constructor(user = ulid()) {
     this.user = user;
@@ -68,7 +78,7 @@ export class TestDevice {
     const before = this.frames.length;
     expect((await this.open()).status).toBe(101);
     this.up({ type: "hello", client: "test" });
-    await vi.waitFor(() => {
+    await eventually(() => {
       const news = this.frames.slice(before);
       expect(news.some((f) => f.type === "drained" || (f.type === "welcome" && f.compare))).toBe(true);
     });
@@ -83,18 +93,39 @@ export class TestDevice {
     this.socket?.send(wire);
   }
 
+  ack(conversation: string, seq: number): void {
+    this.up({ type: "ack", conversation, seq });
+  }
+
+  read(conversation: string, seq: number): void {
+    this.up({ type: "read", conversation, seq });
+  }
+
+  /** Asks for what lies above these positions and waits until all of it has come. */
+  async sync(scope: "listed" | "all", cursors: Position[] = []): Promise<void> {
+    const request = ++this.#requests;
+    this.up({ type: "sync", request, cursors, scope, more: false });
+    await this.next("drained", (frame) => frame.request === request);
+  }
+
+  /** Waits until the object has done what this device asked so far: frames are handled in order. */
+  async settled(): Promise<void> {
+    await this.sync("listed");
+  }
+
   /** Sends a text and waits for its ✓ or its refusal. */
-  async send(conversation: string, text: string, id = ulid()): Promise<{ id: string; seq: number }> {
+  async send(conversation: string, text: string, id = this.newId()): Promise<{ id: string; seq: number }> {
     this.up({ type: "send", id, conversation }, new TextEncoder().encode(text));
-    return vi.waitFor(() => {
+    const answer = await eventually(() => {
       const error = this.of("error").find((frame) => frame.id === id);
-      if (error) throw new Error(error.code);
       const sent = this.of("sent")
         .flatMap((frame) => frame.messages)
         .find((message) => message.id === id);
-      if (!sent) throw new Error("no answer yet");
-      return { id, seq: sent.seq };
+      if (!error && !sent) throw new Error("no answer yet");
+      return sent ?? new Error(error?.code);
     });
+    if (answer instanceof Error) throw answer;
+    return { id, seq: answer.seq };
   }
 
   of<T extends DownType>(type: T): Frame<T>[] {
@@ -102,7 +133,7 @@ export class TestDevice {
   }
 
   async next<T extends DownType>(type: T, test: (frame: Frame<T>) => boolean = () => true): Promise<Frame<T>> {
-    return vi.waitFor(() => {
+    return eventually(() => {
       const found = this.of(type).find(test);
       if (!found) throw new Error(`no ${type} yet: ${JSON.stringify(this.frames.slice(-3))}`);
       return found;
@@ -110,13 +141,13 @@ export class TestDevice {
   }
 
   async texts(count: number): Promise<string[]> {
-    await vi.waitFor(() => expect(this.received.length).toBeGreaterThanOrEqual(count));
+    await eventually(() => expect(this.received.length).toBeGreaterThanOrEqual(count));
     return this.received.map((message) => message.text);
   }
 
   async leave(): Promise<void> {
     this.socket?.close(1000, "bye");
-    await vi.waitFor(() => expect(this.closed).toBeDefined());
+    await eventually(() => expect(this.closed).toBeDefined());
   }
 
   #take(data: unknown): void {
@@ -124,7 +155,10 @@ export class TestDevice {
     const { frame, body } = decodeDown(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer));
     this.frames.push(frame);
     const decoder = new TextDecoder();
-    if (frame.type === "message") this.received.push({ ...frame, text: decoder.decode(body) });
+    if (frame.type === "message") {
+      this.received.push({ ...frame, text: decoder.decode(body) });
+      if (this.acksAtOnce) this.ack(frame.conversation, frame.seq);
+    }
     if (frame.type !== "entries") return;
     const bodies = splitBodies(
       frame.entries.map((entry) => entry.length),
@@ -133,6 +167,7 @@ export class TestDevice {
     frame.entries.forEach((entry, index) => {
       this.received.push({ ...entry, text: decoder.decode(bodies[index]) });
     });
+    if (this.acksAtOnce) this.ack(frame.conversation, frame.through);
   }
 }
 
