@@ -15,6 +15,8 @@ export const MAX_ID_AHEAD_MS = 30_000;
 // One person
 export const MAX_DEVICES_PER_USER = 5;
 export const SENDS_PER_MINUTE = 100;
+/** Frames of any kind that a socket may send for each message its person may: acks, reads, requests to catch up. */
+export const FRAMES_PER_SEND = 60;
 /** Refused frames a socket may cause in a minute before it is closed. */
 export const MAX_OFFENCES_PER_MINUTE = 60;
 /** So many frames that only came too soon count as one of these. */
@@ -69,6 +71,8 @@ export const SEGMENT_AGE_MS = 24 * 3_600_000;
 export const SEGMENT_ENTRIES = 4_096;
 
 // Calls between objects
+/** A call that has no answer by then counts as failed: what waits for it must not wait for ever. */
+export const CALL_TIMEOUT_MS = 15_000;
 export const MAX_CACHED_STUBS = 1_000;
 export const CALL_RETRY_MS = [50, 250, 1_000] as const;
 

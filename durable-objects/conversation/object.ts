@@ -14,6 +14,7 @@ import {
   type ReadLogReply,
   SignalTyping,
 } from "../../shared/rpc.ts";
+import { withDeadline } from "../runtime/deadline.ts";
 import { decodeArgs } from "../runtime/decode.ts";
 import type { Env } from "../runtime/env.ts";
 import { isStoppedAt } from "../runtime/failpoint.ts";
@@ -116,7 +117,7 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
 
   async #deliver(user: UserId, args: Deliver): Promise<void> {
     try {
-      const reply = await this.#user(user).deliver(args);
+      const reply = await withDeadline(this.#user(user).deliver(args));
       this.#handle({ type: "delivered", user, reply });
     } catch (error) {
       this.#users.failed(user);

@@ -1,5 +1,4 @@
 import { type ConversationId, type Cursor, directMembers, type UserId } from "../../shared/ids.ts";
-import { MAX_PAGE_ENTRIES } from "../../shared/limits.ts";
 import type { PutWatermark, ReadLog } from "../../shared/rpc.ts";
 import type { ConversationEffect } from "./effects.ts";
 import type { Member, State } from "./state.ts";
@@ -43,7 +42,10 @@ export class ReceiptRoute {
     const member = this.#state.members.get(args.user);
     if (!member) return [];
     if (this.#isDirect) return this.#tellPeer(args, member);
-    const authors = this.#authors(Math.min(before.delivered, before.read), Math.max(member.delivered, member.read));
+    const authors = this.#store.authors(
+      Math.min(before.delivered, before.read),
+      Math.max(member.delivered, member.read),
+    );
     authors.delete(args.user);
     return [...authors].flatMap((author) => this.#tellAuthor(author, before, args));
   }
@@ -62,10 +64,5 @@ export class ReceiptRoute {
 
   #notify(to: UserId, receipt: Floor & { user?: UserId }, requestId: string): ConversationEffect {
     return { do: "notifyReceipt", user: to, args: { conversation: this.#id, ...receipt, requestId } };
-  }
-
-  #authors(after: Cursor, through: Cursor): Set<UserId> {
-    const entries = this.#store.entries(Math.max(after, through - MAX_PAGE_ENTRIES), MAX_PAGE_ENTRIES);
-    return new Set(entries.filter((entry) => entry.seq <= through).map((entry) => entry.user));
   }
 }

@@ -116,6 +116,18 @@ export class ConversationStore {
     return undefined;
   }
 
+  /** Who wrote what lies in (after, through]. */
+  authors(after: Cursor, through: Cursor): Set<UserId> {
+    const rows = this.#segments.flatMap((segment) =>
+      this.#storage.all<{ user: UserId }>(
+        `SELECT DISTINCT user FROM ${tableOf(segment)} WHERE seq > ? AND seq <= ?`,
+        after,
+        through,
+      ),
+    );
+    return new Set(rows.map(({ user }) => user));
+  }
+
   /** When the oldest entry still kept was stored; undefined for an empty log. */
   oldestAt(): number | undefined {
     return this.entries(0, 1)[0]?.at;

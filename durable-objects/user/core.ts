@@ -1,6 +1,6 @@
 import { Refusal } from "../../shared/errors.ts";
 import { type ConversationId, directPeer, isForeign, type UserId } from "../../shared/ids.ts";
-import { MAX_DEVICES_PER_USER, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
+import { FRAMES_PER_SEND, MAX_DEVICES_PER_USER, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
 import { decodeUp, type Framed, type Wire } from "../../shared/protocol/codec.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
@@ -133,6 +133,7 @@ export class UserCore {
       greeted: false,
       catchingUp: true,
       allowance: { sends: this.#person.sendsPerMinute, at: 0 },
+      frames: { count: 0, since: this.#person.now },
       offences: { count: 0, since: this.#person.now },
       tracks: new Map(),
     };
@@ -151,6 +152,7 @@ export class UserCore {
     const socket = this.#person.sockets.get(id);
     if (!socket) return;
     socket.heardAt = this.#person.now;
+    if (this.#isFlooding(socket)) return this.#person.disconnect(socket, "flooding");
     try {
       this.#handleFrame(socket, decodeUp(wire));
     } catch (error) {
@@ -158,6 +160,14 @@ export class UserCore {
       if (error.code === "too_large") this.#person.disconnect(socket, "too_large");
       else this.#person.refuse(socket, error.code, { retry: error.retry });
     }
+  }
+
+  /** However valid: a frame may cause a call or a page of the log. */
+  #isFlooding(socket: Socket): boolean {
+    const isNewMinute = this.#person.now - socket.frames.since > 60_000;
+    if (isNewMinute) socket.frames = { count: 0, since: this.#person.now };
+    socket.frames.count++;
+    return socket.frames.count > FRAMES_PER_SEND * this.#person.sendsPerMinute;
   }
 
   /** @throws Refusal too_early */

@@ -19,6 +19,7 @@ import {
   type UserRpc,
   type Watermark,
 } from "../../shared/rpc.ts";
+import { withDeadline } from "../runtime/deadline.ts";
 import { decodeArgs } from "../runtime/decode.ts";
 import type { Env } from "../runtime/env.ts";
 import { errorFields, log } from "../runtime/log.ts";
@@ -198,7 +199,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
 
   async #request(token: Token, request: CoreRequest): Promise<void> {
     try {
-      const value = await this.#perform(request);
+      const value = await withDeadline(this.#perform(request));
       this.#handle({ type: "result", token, result: { ok: true, value } });
     } catch (error) {
       const method = request.to === "push" ? "push" : request.method;

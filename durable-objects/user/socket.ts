@@ -31,6 +31,8 @@ export interface Socket {
   catchingUp: boolean;
   /** The person's remaining sends, and when they were counted. */
   allowance: { sends: number; at: number };
+  /** Frames taken since then. */
+  frames: { count: number; since: number };
   offences: { count: number; since: number };
   /** Least recently used first. */
   tracks: Map<ConversationId, Track>;
