@@ -109,7 +109,7 @@ export interface Batch {
   readonly inbox: PersistentMap<InboxProgress>;
 }
 
-export interface InboxProgress {
+interface InboxProgress {
   readonly cursor: number | undefined;
   readonly owesAck: boolean;
 }

@@ -7,6 +7,7 @@ import { UserObject } from "../../durable-objects/user/object.ts";
 import { directConversation } from "../../shared/ids.ts";
 import {
   CONNECT_TICKET_TTL_MS,
+  FRAMES_PER_SEND,
   MAX_BODY_BYTES,
   MAX_FRAME_BYTES,
   MAX_HEADER_BYTES,
@@ -382,6 +383,16 @@ describe("floods", () => {
     await eventually(() => expect(s.mallory.closed).toEqual({ code: 1008, reason: "flooding" }));
     expect(s.mallory.of("bye")).toEqual([{ type: "bye", code: "flooding", retry: 30_000 }]);
     expect(s.mallory.of("error")).toHaveLength(MAX_OFFENCES_PER_MINUTE);
+    await s.mallory.connect();
+    await expectUnharmed(s);
+  });
+
+  it("of valid frames end with 1008 too: each of them may cause a call or a page of the log", async () => {
+    const s = await scene();
+    for (let count = 0; count < FRAMES_PER_SEND * SENDS_PER_MINUTE; count++) {
+      for (const wire of frame({ type: "typing", conversation: s.chat })) s.mallory.raw(wire);
+    }
+    await eventually(() => expect(s.mallory.closed).toEqual({ code: 1008, reason: "flooding" }));
     await s.mallory.connect();
     await expectUnharmed(s);
   });
