@@ -1,0 +1,123 @@
+import type { ConversationId } from "../../shared/ids.ts";
+import type { Device } from "./device.ts";
+import type { Invariants } from "./invariants.ts";
+import { short } from "./platform.ts";
+import type { World } from "./world.ts";
+
+const RECONNECT_WITHIN_MS = 60_000;
+const SENT_WITHIN_MS = 180_000;
+const DRAIN_WITHIN_MS = 30_000;
+const LIVE_WITHIN_MS = 5_000;
+/** Log tables are looked at a day, a week and a month after the last message; nothing else is left to do. */
+const MAX_STEPS_AFTER_THE_END = 500;
+
+/** How every run ends: everything heals, and then everything must come right without anybody doing anything. */
+export class Ending {
+  readonly #world: World;
+  readonly #invariants: Invariants;
+  readonly #tails = new Map<ConversationId, Device>();
+
+  constructor(world: World, invariants: Invariants) {
+    this.#world = world;
+    this.#invariants = invariants;
+  }
+
+  async run(): Promise<void> {
+    await this.#heal();
+    // What the send rate holds back is let through first; nothing else may take longer.
+    await this.#world.timeline.runUntil(() => this.#devices.every(({ hasSentAll }) => hasSentAll), SENT_WITHIN_MS);
+    await this.#world.timeline.runFor(DRAIN_WITHIN_MS);
+    this.#expectDrained("after healing");
+    await this.#tail();
+    await this.#readEverything();
+    for (const device of this.#devices) await device.finalRead();
+    this.#invariants.check();
+  }
+
+  /** Nobody is there any more; what is still to happen comes to an end. */
+  async fallSilent(): Promise<void> {
+    const { timeline } = this.#world;
+    for (const device of this.#devices) device.disconnect();
+    const steps = timeline.steps;
+    await timeline.runDry();
+    const after = timeline.steps - steps;
+    if (after > MAX_STEPS_AFTER_THE_END) this.#world.problem(`${after} steps after everybody had gone`);
+    this.#invariants.check();
+  }
+
+  get #devices(): Device[] {
+    return [...this.#world.devices.values()];
+  }
+
+  async #heal(): Promise<void> {
+    const { faults, hosts, users, timeline } = this.#world;
+    faults.heal();
+    for (const host of hosts) host.heal();
+    for (const user of users.values()) for (const link of user.links) link.reveal();
+    for (const device of this.#devices) device.link?.reveal();
+    await timeline.runFor(10);
+    for (const device of this.#devices) {
+      await device.start();
+      device.connect();
+    }
+    const isBack = await timeline.runUntil(
+      () => this.#devices.every(({ phase }) => phase === "live"),
+      RECONNECT_WITHIN_MS,
+    );
+    if (!isBack) this.#world.problem("not everybody is connected after healing");
+  }
+
+  #expectDrained(when: string): void {
+    for (const device of this.#devices) {
+      if (!device.isCaughtUp) this.#world.problem(`${device.name} is not drained ${when}`);
+      for (const conversation of this.#conversationsOf(device)) {
+        const lacks = this.#invariants.entriesAbove(conversation, device.book.cursor(conversation));
+        if (lacks > 0) this.#world.problem(`${device.name} lacks ${lacks} of ${short(conversation)} ${when}`);
+      }
+    }
+  }
+
+  /** One more message in each conversation reaches everybody by live delivery: nobody has to ask for it. */
+  async #tail(): Promise<void> {
+    const { random, timeline, plan } = this.#world;
+    const before = this.#devices.map((device) => ({
+      device,
+      requests: device.requests,
+      skips: this.#skipsExpired(device),
+    }));
+    for (const person of plan.people) {
+      for (const conversation of person.conversations.filter((id) => !this.#tails.has(id))) {
+        const device = random.pick(this.#world.devicesOf(person.user));
+        this.#tails.set(conversation, device);
+        device.send(conversation, Buffer.from(`tail of ${conversation}`));
+      }
+    }
+    await timeline.runFor(LIVE_WITHIN_MS);
+    this.#expectDrained("after the tail");
+    for (const { device, requests, skips } of before) {
+      if (device.requests !== requests && !skips) this.#world.problem(`${device.name} had to ask for the tail`);
+    }
+  }
+
+  /** What has left the log before a device had it looks like a gap when the next message comes. */
+  #skipsExpired(device: Device): boolean {
+    return this.#conversationsOf(device).some((id) => device.book.cursor(id) < this.#invariants.headOf(id));
+  }
+
+  async #readEverything(): Promise<void> {
+    for (const device of this.#devices) for (const id of this.#conversationsOf(device)) device.read(id);
+    await this.#world.timeline.runFor(LIVE_WITHIN_MS);
+    for (const [conversation, device] of this.#tails) {
+      const others = this.#world.membersOf(conversation).filter((user) => user !== device.config.user);
+      if (others.length === 0) continue;
+      const peer = others.length === 1 ? others[0] : undefined;
+      const head = this.#invariants.headOf(conversation);
+      const seen = device.seenBy(conversation, peer);
+      if (seen !== head) this.#world.problem(`${device.name} sees ${seen} of ${head} read in ${short(conversation)}`);
+    }
+  }
+
+  #conversationsOf(device: Device): readonly ConversationId[] {
+    return this.#world.plan.people.find((person) => person.user === device.config.user)?.conversations ?? [];
+  }
+}

@@ -1,0 +1,30 @@
+import type { HistoryRecord } from "../history/record.ts";
+import { Strikes } from "../history/strikes.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** The run's history as it comes about. */
+export class History {
+  readonly records: HistoryRecord[] = [];
+  readonly strikes = new Strikes();
+  /** Hashes of the messages that are ✓. */
+  readonly acked = new Set<string>();
+  readonly #timeline: Timeline;
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline;
+  }
+
+  add(what: Omit<HistoryRecord, "t">): void {
+    const record = { t: this.#timeline.now, ...what };
+    this.records.push(record);
+    this.strikes.follow(record);
+    if (record.op === "send" && record.type === "ok") this.acked.add(record.hash!);
+    this.#timeline.note(`  ${textOf(record)}`);
+  }
+}
+
+function textOf({ t: _, type, op, ...details }: HistoryRecord): string {
+  return `${op} ${type} ${Object.entries(details)
+    .map(([name, value]) => `${name}=${typeof value === "string" ? value.replace(/0000+/g, "") : value}`)
+    .join(" ")}`;
+}

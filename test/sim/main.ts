@@ -1,0 +1,106 @@
+// `npm run --silent sim -- --seeds 2000`: the objects and the devices in a world of their own, a different one each seed.
+// Prints one JSON object; progress and what is wrong go to standard error.
+
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { Worker } from "node:worker_threads";
+import { type BreakName, breaks } from "./sabotage.ts";
+import { simulate } from "./simulate.ts";
+import { type SeedReport, Tally } from "./tally.ts";
+import type { Share } from "./worker.ts";
+
+const usage = `usage: npm run --silent sim -- [options]
+
+  --seeds N     run so many seeds, each twice (2000)
+  --from N      the first of them (1)
+  --seed N      run this one alone
+  --trace       with --seed: everything that happens in it
+  --json        nothing on standard error
+  --break NAME  break a rule, to see that it is noticed:
+${Object.entries(breaks)
+  .map(([name, { about }]) => `                  ${name.padEnd(10)}${about}`)
+  .join("\n")}`;
+
+const SHOWN_PROBLEMS = 5;
+const SHOWN_SEEDS = 10;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "2000" },
+    from: { type: "string", default: "1" },
+    seed: { type: "string" },
+    trace: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    break: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+const say = (line: string) => values.json || console.error(line);
+
+if (values.help) {
+  console.log(usage);
+  process.exit();
+}
+if (values.break !== undefined && !(values.break in breaks)) {
+  console.error(`no such break: ${values.break}\n\n${usage}`);
+  process.exit(2);
+}
+const sabotage = values.break as BreakName | undefined;
+
+if (values.seed !== undefined && values.trace) await trace(Number(values.seed));
+else if (values.seed !== undefined) await examineAll(Number(values.seed), 1);
+else await examineAll(Number(values.from), Number(values.seeds));
+
+async function trace(seed: number): Promise<void> {
+  const { log, problems, verdict } = await simulate(seed, sabotage);
+  const start = Number(log[0]?.split(" ", 1)[0]);
+  for (const line of log) {
+    const space = line.indexOf(" ");
+    console.error(`${((Number(line.slice(0, space)) - start) / 1000).toFixed(3)} ${line.slice(space + 1)}`);
+  }
+  for (const problem of problems) console.error(problem);
+  console.log(JSON.stringify(verdict));
+  process.exitCode = verdict.valid === true && problems.length === 0 ? 0 : 1;
+}
+
+async function examineAll(from: number, count: number): Promise<void> {
+  const started = performance.now();
+  const tally = new Tally();
+  const workers = Math.min(availableParallelism(), count);
+  const shares = Array.from({ length: workers }, (_, index) => ({
+    ...{ from: from + index, to: from + count, stride: workers },
+    sabotage,
+  }));
+  await Promise.all(shares.map((share) => run(share, (report) => take(tally, report, count))));
+  const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
+  // A fault must strike often, but not in the few seeds that one looks at closely.
+  const rare = count >= 100 ? tally.rare : [];
+  for (const name of rare) say(`${name} struck in too few seeds to prove anything`);
+  console.log(JSON.stringify({ ...tally.summary(), ...(sabotage && { break: sabotage }), seconds }));
+  process.exitCode = tally.bad.length > 0 || rare.length > 0 ? 1 : 0;
+}
+
+function take(tally: Tally, report: SeedReport, count: number): void {
+  const bad = tally.bad.length;
+  tally.add(report);
+  if (tally.bad.length > bad && bad < SHOWN_SEEDS) show(report);
+  if (tally.seeds % 200 === 0) say(`${tally.seeds} of ${count} seeds, ${tally.bad.length} bad`);
+}
+
+function show({ seed, problems, verdict, repeatable }: SeedReport): void {
+  say(`seed ${seed} is ${verdict.valid === "unknown" ? "unknown: not every planned fault struck" : "bad"}`);
+  if (!repeatable) say("  the second run went another way");
+  for (const problem of problems.slice(0, SHOWN_PROBLEMS)) say(`  ${problem}`);
+  if (problems.length > SHOWN_PROBLEMS) say(`  and ${problems.length - SHOWN_PROBLEMS} more`);
+  say(`  again: npm run --silent sim -- --seed ${seed} --trace${sabotage ? ` --break ${sabotage}` : ""}`);
+}
+
+/** A thread of its own for every share: a seed uses one core. */
+function run(share: Share, report: (report: SeedReport) => void): Promise<void> {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: share });
+  worker.on("message", report);
+  return new Promise((resolve, reject) => {
+    worker.on("error", reject);
+    worker.on("exit", () => resolve());
+  });
+}

@@ -1,0 +1,85 @@
+import type { Device } from "./device.ts";
+import type { FaultName } from "./faults.ts";
+import type { World } from "./world.ts";
+
+/** Brings about the faults that do not wait for an opportunity. */
+export class Mischief {
+  readonly #world: World;
+  readonly #pending: FaultName[] = [];
+  #hasLateDevice = false;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** The fault is to strike as soon as it can. */
+  want(name: FaultName): void {
+    if (name in this.#attempts) this.#pending.push(name);
+    else this.#world.faults.arm(name);
+  }
+
+  /** Tries what is still wanted; mostly when something is under way, for else it proves little. */
+  attempt(): void {
+    const { random, history } = this.#world;
+    if (!history.strikes.isAnythingUnderWay && random.chance(0.7)) return;
+    for (const name of this.#pending.splice(0)) {
+      if (this.#attempts[name]?.()) this.#world.faults.struck(name);
+      else this.#pending.push(name);
+    }
+  }
+
+  readonly #attempts: Partial<Record<FaultName, () => boolean>> = {
+    "user-hibernated": () => {
+      const idle = [...this.#world.users.values()].filter(
+        (user) => user.isAwake && user.mayRest && user.links.size > 0,
+      );
+      // What matters is what was sent and has not arrived.
+      const stranded = idle.filter(({ links }) => [...links].some((link) => link.isSevered));
+      return this.#one(stranded.length > 0 ? stranded : idle, (user) => user.rest());
+    },
+    "conversation-evicted": () => {
+      const idle = [...this.#world.conversations.values()].filter(
+        (conversation) => conversation.isAwake && conversation.mayRest,
+      );
+      return this.#one(idle, (conversation) => conversation.rest());
+    },
+    "socket-cut": () =>
+      this.#one(this.#connected, ({ link }) => {
+        const { random } = this.#world;
+        link?.sever({ device: random.between(1, 300), server: random.between(1, 500) });
+      }),
+    "socket-half-open": () => this.#one(this.#connected, (device) => this.#halfOpen(device)),
+    "client-crash": () =>
+      this.#one(
+        [...this.#world.devices.values()].filter((device) => device.phase !== "crashed"),
+        (device) => device.crash(),
+      ),
+    "device-linked-late": () => {
+      if (this.#hasLateDevice || !this.#world.history.strikes.isAnythingUnderWay) return false;
+      this.#hasLateDevice = true;
+      this.#world.link(this.#world.plan.lateDevice);
+      return true;
+    },
+  };
+
+  get #connected(): Device[] {
+    return [...this.#world.devices.values()].filter((device) => device.link && !device.link.isSevered);
+  }
+
+  /** One of the ends learns late, or the device never. */
+  #halfOpen({ link }: Device): void {
+    const { random } = this.#world;
+    const told = {
+      serverLate: { device: random.between(1, 300), server: random.between(5_000, 120_000) },
+      deviceLate: { device: random.between(5_000, 60_000), server: random.between(1, 500) },
+      deviceNever: { server: random.between(20_000, 120_000) },
+    };
+    link?.sever(told[random.weighted({ serverLate: 2, deviceLate: 1, deviceNever: 1 })]);
+  }
+
+  #one<T>(candidates: readonly T[], strike: (candidate: T) => void): boolean {
+    if (candidates.length === 0) return false;
+    strike(this.#world.random.pick(candidates));
+    return true;
+  }
+}
