@@ -6,6 +6,7 @@ export const MAX_FRAME_BYTES = 64 * 1024;
 export const MAX_BODY_BYTES = 60 * 1024;
 export const MAX_HEADER_BYTES = 63 * 1024;
 export const MAX_CLIENT_NAME_CHARS = 64;
+export const MAX_MESSAGES_PER_FRAME = 64;
 export const MAX_CURSORS_PER_FRAME = 500;
 
 // Identifiers

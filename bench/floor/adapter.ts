@@ -35,8 +35,8 @@ export interface Seat {
 export interface Pair {
   sender: Seat;
   recipient: Seat;
-  /** The frame that sends the pair's message number `id`, which counts from 0. */
-  encodeSend(id: number): Frame;
+  /** The frames that send the pair's messages of these numbers, which count from 0; all fell due in one tick. */
+  encodeSends(ids: readonly number[]): Frame[];
 }
 
 export interface Adapter {

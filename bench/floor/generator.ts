@@ -123,9 +123,16 @@ async function openLane(pair: Pair): Promise<Lane> {
   const recipient = await openSocket(pair.recipient, note);
   const sender = await openSocket(pair.sender, note);
 
+  const due: number[] = [];
+
   function startNext(): void {
-    const id = ledger.start(performance.now());
-    sender.send(pair.encodeSend(id));
+    if (due.length === 0) queueMicrotask(sendDue);
+    due.push(ledger.start(performance.now()));
+  }
+
+  /** What falls due in one tick goes together, as a client's outbox hands it over; the protocol decides in how many frames. */
+  function sendDue(): void {
+    for (const frame of pair.encodeSends(due.splice(0))) sender.send(frame);
   }
 
   function note({ kind, id }: MessageEvent): void {

@@ -9,15 +9,17 @@ export const adapter: Adapter = {
     return {
       sender: seat(origin, { user: sender, peer: recipient, conversation: `conversation-${pair}` }, "sent"),
       recipient: seat(origin, { user: recipient }, "delivered"),
-      encodeSend(id) {
-        const frame = Buffer.allocUnsafe(ID_BYTES + body.length);
-        frame.writeUInt32BE(id);
-        frame.set(body, ID_BYTES);
-        return frame;
-      },
+      encodeSends: (ids) => ids.map((id) => encode(id, body)),
     };
   },
 };
+
+function encode(id: number, body: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(ID_BYTES + body.length);
+  frame.writeUInt32BE(id);
+  frame.set(body, ID_BYTES);
+  return frame;
+}
 
 function seat(origin: URL, query: Record<string, string>, kind: MessageEvent["kind"]): Seat {
   const url = new URL(`?${new URLSearchParams(query)}`, origin);

@@ -1,6 +1,7 @@
 import { encodeTime } from "ulid";
 import { directConversation } from "../../shared/ids.ts";
-import { decodeDown, encodeUp } from "../../shared/protocol/codec.ts";
+import { MAX_BODY_BYTES } from "../../shared/limits.ts";
+import { decodeDown, encodeUp, joinBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import type { Adapter, MessageEvent, Seat } from "./adapter.ts";
@@ -9,6 +10,8 @@ import type { Adapter, MessageEvent, Seat } from "./adapter.ts";
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const BASE_32 = "0123456789abcdefghijklmnopqrstuv";
 const RANDOM_DIGITS = 16;
+/** Room that a message's part of a frame's header takes, generously. */
+const MESSAGE_HEADER_BYTES = 64;
 
 /** The real gateway and objects: development sign-in, ticket, one socket a person; the recipient acks what arrives. */
 export const adapter: Adapter = {
@@ -16,19 +19,34 @@ export const adapter: Adapter = {
     const [sender, recipient] = [await signIn(origin, `sender-${pair}`), await signIn(origin, `recipient-${pair}`)];
     const conversation = directConversation(sender.user, recipient.user);
     const time = encodeTime(Date.now());
-    const frame = Buffer.from(encodeUp({ type: "send", id: messageId(time, 0), conversation }, body));
-    const idAt = frame.indexOf(messageId(time, 0));
     return {
       sender: seat(sender),
       recipient: seat(recipient),
-      encodeSend(id) {
-        const copy = Buffer.from(frame);
-        copy.write(messageId(time, id), idAt, "latin1");
-        return copy;
-      },
+      encodeSends: (ids) =>
+        encodeSends(
+          conversation,
+          ids.map((id) => messageId(time, id)),
+          body,
+        ),
     };
   },
 };
+
+/** As the SDK does: one message alone, several in frames of as many as fit. */
+function encodeSends(conversation: string, ids: readonly string[], body: Uint8Array): Wire[] {
+  const perFrame = Math.floor(MAX_BODY_BYTES / (body.byteLength + MESSAGE_HEADER_BYTES));
+  const frames: Wire[] = [];
+  for (let from = 0; from < ids.length; from += perFrame) {
+    const batch = ids.slice(from, from + perFrame);
+    const [only = ""] = batch;
+    if (batch.length === 1) frames.push(encodeUp({ type: "send", id: only, conversation }, body));
+    else {
+      const messages = batch.map((id) => ({ id, length: body.byteLength }));
+      frames.push(encodeUp({ type: "sends", conversation, messages }, joinBodies(batch.map(() => body))));
+    }
+  }
+  return frames;
+}
 
 interface SignedIn {
   user: string;

@@ -4,7 +4,7 @@ import { splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame, Entries, Message } from "../../shared/protocol/down.ts";
 import type { Position, Sync } from "../../shared/protocol/up.ts";
 import type { ReceivedMessage } from "./contract.ts";
-import { confirmSent } from "./outbox.ts";
+import { confirmSent, isQueued } from "./outbox.ts";
 import type { HeldBack } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
@@ -109,10 +109,13 @@ function acceptPage(turn: Turn, messages: readonly ReceivedMessage[], staged: nu
   }
 }
 
-/** A message of this device that comes back confirms the one in the outbox: its `sent` was lost. */
+/**
+ * A message of this device that comes back while it is in the outbox only takes its place. That it is stored does not
+ * mean that the others will get it: the server promises that with `sent`, and until then it is sent again.
+ */
 function accept(turn: Turn, message: ReceivedMessage): void {
   turn.oweAck(message.conversation);
-  if (message.device === turn.state.config.device && confirmSent(turn, message)) return;
+  if (isQueued(turn, message.conversation, message.id)) return;
   turn.persist({ type: "message", ...message });
   turn.emitOncePersisted({ type: "message", ...message });
 }

@@ -28,7 +28,7 @@ const withRows = (...conversations: StoredConversation[]) =>
   new TestDriver({ stored: { ...emptyStore, conversations } });
 const refuse = (driver: TestDriver, id: string, code: ErrorCode, retry: Retry = defaultRetry[code]) =>
   driver.receive({ type: "error", code, retry, conversation: chat, id });
-const idsSent = (driver: TestDriver) => driver.transmitted("send").map(({ id }) => id);
+const idsSent = (driver: TestDriver) => driver.messagesSent.map(({ id }) => id);
 const seqsTold = (driver: TestDriver) => driver.emitted("message").map(({ seq }) => seq);
 const acks = (driver: TestDriver) => driver.transmitted("ack").map(({ seq }) => seq);
 
@@ -473,7 +473,7 @@ describe("outbox", () => {
     expect(driver.transmitted("sync")[0]?.cursors).toEqual([[chat, 1, 0]]);
   });
 
-  test("an own message that comes back confirms as `sent` would; the late `sent` changes nothing", () => {
+  test("an own message that comes back takes its place, and is sent again until `sent` confirms it", () => {
     const driver = new TestDriver().goLive();
     driver.send();
     const [id = ""] = pending(driver);
@@ -481,11 +481,15 @@ describe("outbox", () => {
     driver.openSocket();
     driver.forget();
     driver.page(0, 2, [1, 2], { own: { 1: id } });
-    expect(driver.emitted("sent")).toMatchObject([{ id, seq: 1 }]);
+    expect(driver.emitted("sent")).toEqual([]);
+    expect(pending(driver)).toEqual([id]);
     expect(seqsTold(driver)).toEqual([2]);
+    expect(driver.state.conversations.get(chat)?.have).toBe(2);
     driver.forget();
     driver.sent([id, 1]);
-    expect(driver.effects).toEqual([]);
+    expect(driver.emitted("sent")).toMatchObject([{ id, seq: 1 }]);
+    expect(pending(driver)).toEqual([]);
+    expect(driver.state.conversations.get(chat)?.have).toBe(2);
   });
 
   test("a message of another device of mine is told like any other", () => {
@@ -508,15 +512,39 @@ describe("outbox", () => {
   test("after a reconnect all that was in flight goes again: same ids, same bytes, same order", () => {
     const driver = new TestDriver().goLive();
     for (const n of [1, 2, 3]) driver.send(n);
-    const before = driver.effects.filter(({ type }) => type === "transmit");
+    const before = driver.messagesSent;
     driver.loseSocket();
     driver.openSocket();
     driver.forget();
     driver.welcome();
-    expect(driver.effects.filter(({ type }) => type === "transmit")).toEqual(before);
+    expect(before).toHaveLength(3);
+    expect(driver.messagesSent).toEqual(before);
     driver.forget();
     driver.receive({ type: "drained", request: 0 });
     expect(idsSent(driver)).toEqual([]);
+  });
+
+  test("what is ready at once goes in one frame a conversation, as far as it fits", () => {
+    const driver = new TestDriver();
+    for (const n of [1, 2]) driver.send(n);
+    driver.send(3, other);
+    driver.openSocket();
+    driver.welcome();
+    expect(driver.transmitted("sends").map(({ conversation, messages }) => [conversation, messages.length])).toEqual([
+      [chat, 2],
+    ]);
+    expect(driver.transmitted("send").map(({ conversation }) => conversation)).toEqual([other]);
+  });
+
+  test("messages that do not fit into one frame go in several, in order", () => {
+    const driver = new TestDriver();
+    const body = new Uint8Array(MAX_BODY_BYTES / 2 - 100);
+    for (let ref = 0; ref < 3; ref++) driver.do({ type: "send", ref, conversation: chat, body, content: body });
+    driver.openSocket();
+    driver.welcome();
+    expect(driver.transmitted("sends").map(({ messages }) => messages.length)).toEqual([2]);
+    expect(driver.transmitted("send")).toHaveLength(1);
+    expect(idsSent(driver)).toEqual(pending(driver));
   });
 
   test("what a crash left in the outbox goes again in the same order", () => {
@@ -534,7 +562,7 @@ describe("outbox", () => {
     driver.openSocket();
     driver.welcome();
     expect(idsSent(driver)).toHaveLength(MAX_IN_FLIGHT_SENDS);
-    expect(driver.transmitted("send")[1]?.conversation).toBe(other);
+    expect(driver.messagesSent.filter(({ conversation }) => conversation === other)).toHaveLength(1);
     const [first = ""] = pending(driver);
     driver.forget();
     driver.sent([first, 1]);

@@ -1,10 +1,20 @@
 import type { ErrorCode, Retry } from "../../shared/errors.ts";
 import { type ConversationId, type MessageId, messageTime } from "../../shared/ids.ts";
-import { MAX_BODY_BYTES, MAX_ID_AHEAD_MS, MAX_IN_FLIGHT_SENDS, MAX_OUTBOX_MESSAGES } from "../../shared/limits.ts";
+import {
+  MAX_BODY_BYTES,
+  MAX_ID_AHEAD_MS,
+  MAX_IN_FLIGHT_SENDS,
+  MAX_MESSAGES_PER_FRAME,
+  MAX_OUTBOX_MESSAGES,
+} from "../../shared/limits.ts";
+import { joinBodies } from "../../shared/protocol/codec.ts";
 import type { SendEvent, SessionErrorCode } from "./contract.ts";
 import { mintId } from "./message-ids.ts";
 import type { InFlight, QueuedMessage } from "./state.ts";
 import type { Turn } from "./turn.ts";
+
+/** Room that a message's part of a frame's header takes, generously. */
+const MESSAGE_HEADER_BYTES = 64;
 
 /**
  * A message is persisted before it is transmitted, and leaves only when the server has said where it stands. Within a
@@ -38,6 +48,7 @@ export function transmitQueued(turn: Turn): void {
   const inFlight = new Map(state.inFlight);
   const ready = [...state.ready];
   const blocked: ConversationId[] = [];
+  const going = new Map<ConversationId, QueuedMessage[]>();
   while (inFlight.size < MAX_IN_FLIGHT_SENDS) {
     const conversation = ready.shift();
     if (conversation === undefined) break;
@@ -51,10 +62,39 @@ export function transmitQueued(turn: Turn): void {
       continue;
     }
     inFlight.set(next.id, { conversation, wasAhead: isAhead(turn, next) });
-    turn.transmit({ type: "send", id: next.id, conversation }, next.body);
+    going.set(conversation, [...(going.get(conversation) ?? []), next]);
     ready.push(conversation);
   }
   turn.update({ inFlight, ready: [...blocked, ...ready] });
+  for (const [conversation, messages] of going) transmitMessages(turn, conversation, messages);
+}
+
+/** In as few frames as they fit into: the server and its bill count frames. */
+function transmitMessages(turn: Turn, conversation: ConversationId, messages: readonly QueuedMessage[]): void {
+  for (const batch of batchesOf(messages)) {
+    const [only, ...others] = batch;
+    if (only && others.length === 0) turn.transmit({ type: "send", id: only.id, conversation }, only.body);
+    else {
+      const heads = batch.map(({ id, body }) => ({ id, length: body.byteLength }));
+      turn.transmit({ type: "sends", conversation, messages: heads }, joinBodies(batch.map(({ body }) => body)));
+    }
+  }
+}
+
+function batchesOf(messages: readonly QueuedMessage[]): QueuedMessage[][] {
+  const batches: QueuedMessage[][] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const size = message.body.byteLength + MESSAGE_HEADER_BYTES;
+    const batch = batches.at(-1);
+    bytes += size;
+    if (batch && bytes <= MAX_BODY_BYTES && batch.length < MAX_MESSAGES_PER_FRAME) batch.push(message);
+    else {
+      batches.push([message]);
+      bytes = size;
+    }
+  }
+  return batches;
 }
 
 /** The server has it, at this place. @returns whether it was in the outbox until now */
@@ -64,6 +104,10 @@ export function confirmSent(turn: Turn, sent: Confirmation): boolean {
   turn.persist({ type: "sent", conversation, id, seq, at });
   turn.emitOncePersisted({ type: "sent", conversation, id, seq, at });
   return true;
+}
+
+export function isQueued(turn: Turn, conversation: ConversationId, id: MessageId): boolean {
+  return turn.conversation(conversation).queue.some((message) => message.id === id);
 }
 
 interface Confirmation {

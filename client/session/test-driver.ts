@@ -1,4 +1,5 @@
 import type { ConversationId } from "../../shared/ids.ts";
+import { splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { UpFrame, UpType } from "../../shared/protocol/up.ts";
 import type { AppEvent, AppEventType, Change, Effect, SessionEvent, Stored, TimerName } from "./contract.ts";
@@ -130,6 +131,11 @@ export class TestDriver {
     return frames.filter((frame): frame is Extract<UpFrame, { type: T }> => frame.type === type);
   }
 
+  /** Messages that went up since the last `forget`. */
+  get messagesSent(): SentMessage[] {
+    return this.effects.flatMap((effect) => (effect.type === "transmit" ? messagesIn(effect.frame, effect.body) : []));
+  }
+
   emitted<T extends AppEventType>(type: T): Extract<AppEvent, { type: T }>[] {
     const events = this.effects.flatMap((effect) => (effect.type === "emit" ? [effect.event] : []));
     return events.filter((event): event is Extract<AppEvent, { type: T }> => event.type === type);
@@ -156,6 +162,26 @@ export class TestDriver {
     else if (effect.type === "cancelTimer") this.#timers.delete(effect.name);
     else if (effect.type === "persist" && this.storeIsFast) this.do({ type: "persisted", batch: effect.batch });
   }
+}
+
+export interface SentMessage {
+  readonly conversation: string;
+  readonly id: string;
+  readonly body: Uint8Array;
+}
+
+/** The messages that a frame carries up, alone or several; none for any other frame. */
+export function messagesIn(frame: UpFrame, body: Uint8Array = new Uint8Array(0)): SentMessage[] {
+  if (frame.type === "send") return [{ conversation: frame.conversation, id: frame.id, body }];
+  if (frame.type !== "sends") return [];
+  const bodies = splitBodies(
+    frame.messages.map(({ length }) => length),
+    body,
+  );
+  return bodies.map((part, index) => ({
+    ...{ conversation: frame.conversation, body: part },
+    id: frame.messages[index]?.id ?? "",
+  }));
 }
 
 /** An id that a peer might have made. */

@@ -1,7 +1,7 @@
 import { Refusal } from "../../shared/errors.ts";
-import { type ConversationId, directPeer, isForeign, type UserId } from "../../shared/ids.ts";
+import { type ConversationId, directPeer, isForeign, type MessageId, type UserId } from "../../shared/ids.ts";
 import { FRAMES_PER_SEND, MAX_DEVICES_PER_USER, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
-import { decodeUp, type Framed, type Wire } from "../../shared/protocol/codec.ts";
+import { decodeUp, type Framed, splitBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
 import type { Storage } from "../runtime/storage.ts";
@@ -10,7 +10,7 @@ import { Deliveries } from "./deliveries.ts";
 import type { CallId, ConnectReply, UserEffect, UserEvent } from "./effects.ts";
 import { Person, type Surroundings } from "./person.ts";
 import { Receipts } from "./receipts.ts";
-import { Sends } from "./sends.ts";
+import { Sends, type SentMessage } from "./sends.ts";
 import type { Socket } from "./socket.ts";
 import { type Device, UserStore } from "./store.ts";
 
@@ -176,7 +176,9 @@ export class UserCore {
     if (!socket.greeted) throw new Refusal("too_early");
     switch (frame.type) {
       case "send":
-        return this.#sends.accept(socket, frame, body);
+        return this.#sends.accept(socket, frame.conversation, [{ id: frame.id, body }]);
+      case "sends":
+        return this.#sends.accept(socket, frame.conversation, messagesOf(frame.messages, body));
       case "ack":
         return this.#receipts.acked(socket, frame.conversation, frame.seq, false);
       case "read":
@@ -267,6 +269,15 @@ export class UserCore {
       }
     });
   }
+}
+
+/** @throws Refusal bad_frame where the lengths do not fit the bytes */
+function messagesOf(messages: readonly { id: MessageId; length: number }[], bytes: Uint8Array): SentMessage[] {
+  const bodies = splitBodies(
+    messages.map(({ length }) => length),
+    bytes,
+  );
+  return bodies.flatMap((body, index) => ({ id: messages[index]?.id ?? "", body }));
 }
 
 const ignore = () => {};

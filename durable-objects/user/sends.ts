@@ -16,20 +16,23 @@ import {
   MAX_WAITING_SENDS_PER_USER,
   SEND_STALL_MS,
 } from "../../shared/limits.ts";
-import type { Send } from "../../shared/protocol/up.ts";
 import type { Appended, AppendReply, Entry } from "../../shared/rpc.ts";
 import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Person } from "./person.ts";
 import { type Socket, type SocketId, touch, trackOwn } from "./socket.ts";
 
-interface Outgoing {
+/** A message as a device hands it in. */
+export interface SentMessage {
+  readonly id: MessageId;
+  readonly body: Uint8Array;
+}
+
+interface Outgoing extends SentMessage {
   /** Counts what comes in: ids do not tell the order, for a device may give a message that waits a later one. */
   readonly turn: number;
   readonly socket: SocketId;
   readonly device: DeviceId;
-  readonly id: MessageId;
-  readonly body: Uint8Array;
 }
 
 type Queue = Gather<Outgoing>;
@@ -55,20 +58,30 @@ export class Sends {
     this.#deliveries = deliveries;
   }
 
-  accept(socket: Socket, frame: Send, body: Uint8Array): void {
-    const { id, conversation } = frame;
-    const turn = ++this.#turns;
-    const refused = this.#refusal(socket, frame, body);
-    if (refused) return this.#refuse(socket, conversation, { turn, id }, refused, defaultRetry[refused]);
-    this.#stalls.get(socket)?.delete(conversation);
+  accept(socket: Socket, conversation: ConversationId, messages: readonly SentMessage[]): void {
     const queue = this.#queues.get(conversation) ?? new Gather<Outgoing>();
     this.#queues.set(conversation, queue);
-    queue.add({ turn, socket: socket.id, device: socket.device, id, body });
-    this.#count(1, body.byteLength);
+    for (const message of messages) {
+      const turn = ++this.#turns;
+      const refused = this.#refusal(socket, conversation, message);
+      if (refused) this.#refuse(socket, conversation, { turn, id: message.id }, refused, defaultRetry[refused]);
+      else this.#enqueue(queue, socket, conversation, { turn, ...message });
+    }
     this.#next(conversation, queue, socket);
   }
 
-  #refusal(socket: Socket, { id, conversation }: Send, body: Uint8Array): ErrorCode | undefined {
+  #enqueue(
+    queue: Queue,
+    socket: Socket,
+    conversation: ConversationId,
+    message: Pick<Outgoing, "turn" | "id" | "body">,
+  ): void {
+    this.#stalls.get(socket)?.delete(conversation);
+    queue.add({ socket: socket.id, device: socket.device, ...message });
+    this.#count(1, message.body.byteLength);
+  }
+
+  #refusal(socket: Socket, conversation: ConversationId, { id, body }: SentMessage): ErrorCode | undefined {
     if (body.byteLength === 0) return "bad_frame";
     if (body.byteLength > MAX_BODY_BYTES) return "too_large";
     if (isForeign(conversation, this.#person.id)) return "not_found";

@@ -25,6 +25,7 @@ const up: { [T in UpType]: Extract<UpFrame, { type: T }>[] } = {
     { type: "hello", client: "" },
   ],
   send: [{ type: "send", id, conversation }],
+  sends: [{ type: "sends", conversation, messages: [{ id, length: 1 }] }],
   ack: [{ type: "ack", conversation, seq: 1 }],
   read: [{ type: "read", conversation, seq: largest }],
   sync: [

@@ -16,7 +16,7 @@ export interface Framed<F> {
   readonly body: Uint8Array;
 }
 
-const binaryUp: ReadonlySet<UpType> = new Set(["send"]);
+const binaryUp: ReadonlySet<UpType> = new Set(["send", "sends"]);
 const binaryDown: ReadonlySet<DownType> = new Set(["message", "entries"]);
 const nothing = new Uint8Array(0);
 const encoder = new TextEncoder();
@@ -42,7 +42,18 @@ export function decodeDown(wire: Wire): Framed<DownFrame> {
   return decode(wire, downSchemas, binaryDown);
 }
 
-/** The bodies of an `entries` frame, views into its raw bytes. @throws Refusal bad_frame where the lengths do not fit */
+/** The bodies of a frame that has several, one behind the other. */
+export function joinBodies(bodies: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(bodies.reduce((sum, body) => sum + body.byteLength, 0));
+  let offset = 0;
+  for (const body of bodies) {
+    joined.set(body, offset);
+    offset += body.byteLength;
+  }
+  return joined;
+}
+
+/** The bodies of an `entries` or `sends` frame, views into its raw bytes. @throws Refusal bad_frame where the lengths do not fit */
 export function splitBodies(lengths: readonly number[], body: Uint8Array): Uint8Array[] {
   let offset = 0;
   const bodies: Uint8Array[] = [];

