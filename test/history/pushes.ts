@@ -50,34 +50,34 @@ function isUnpushed(facts: Facts, sent: Sent, device: KnownDevice, absences: rea
   return !device.applied.some((sighting) => sighting.hash === sent.hash && sighting.t <= came);
 }
 
-/** A device begins away. */
+/** A device begins away, for its object a little earlier than anybody is told. */
 function absencesOf(history: readonly HistoryRecord[]): Map<DeviceId, Absence[]> {
   const absences = new Map<DeviceId, Absence[]>();
   const owners = new Map<DeviceId, UserId>();
+  const crashes = new Map<UserId, number>();
   for (const { t, type, op, user, device } of history) {
     const known = absences.get(device!) ?? [];
     const last = known.at(-1);
     const isAway = last?.to === Number.POSITIVE_INFINITY;
-    if (op === "register" || (op === "disconnect" && !isAway)) {
+    const isBeginning = !last && (op === "register" || op === "push");
+    if (isBeginning || (op === "disconnect" && !isAway)) {
       owners.set(device!, user!);
-      absences.set(device!, [
-        ...known,
-        { from: t, to: Number.POSITIVE_INFINITY, pushed: false, crashedAt: Number.NEGATIVE_INFINITY },
-      ]);
+      absences.set(device!, [...known, absence(t, op === "push", crashes.get(user!))]);
     } else if (op === "connect" && type === "ok" && last) last.to = Math.min(last.to, t);
     else if (op === "push" && last && isAway) last.pushed = true;
-    else if (op === "fault" && user !== undefined)
-      crash(
-        [...absences].filter(([id]) => owners.get(id) === user),
-        t,
-      );
+    else if (op === "fault" && user !== undefined) {
+      crashes.set(user, t);
+      for (const [id, all] of absences) if (owners.get(id) === user) noteCrash(all.at(-1), t);
+    }
   }
   return absences;
 }
 
-function crash(absences: readonly (readonly [DeviceId, Absence[]])[], at: number): void {
-  for (const [, known] of absences) {
-    const last = known.at(-1);
-    if (last?.to === Number.POSITIVE_INFINITY && at - last.from <= UNNOTICED_MS) last.crashedAt = at;
-  }
+/** @param crashedAt when the person's object last crashed: perhaps that is why the device is away now */
+function absence(from: number, pushed: boolean, crashedAt = Number.NEGATIVE_INFINITY): Absence {
+  return { from, to: Number.POSITIVE_INFINITY, pushed, crashedAt };
+}
+
+function noteCrash(absence: Absence | undefined, at: number): void {
+  if (absence?.to === Number.POSITIVE_INFINITY && at - absence.from <= UNNOTICED_MS) absence.crashedAt = at;
 }

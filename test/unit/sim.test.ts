@@ -4,26 +4,39 @@ import { type BreakName, breaks } from "../sim/sabotage.ts";
 import { simulate, transcriptOf } from "../sim/simulate.ts";
 import { Tally } from "../sim/tally.ts";
 
-/** Seeds that have found something, and what it was. `npm run --silent sim -- --seed N --trace` shows one. */
-const pinned: readonly (readonly [seed: number, found: string])[] = [
-  [55, "a device had fetched what its person's object was not handed yet, and all devices were taken to have it"],
-  [77, "the same in a group: the message was not delivered again, and one device lacked it until the next"],
-  [202, "a socket that had been replaced, and whose device was gone, came back to life with hibernation"],
-  [225, "a device's own message was dropped from the log a day after all others had it, while its ✓ was lost"],
-  [384, "a device came for an instant and went without having caught up: nothing woke it again"],
-  [2228, "what was refused and then confirmed by a page held up what came behind it, and let it overtake"],
-  [4354, "an object crashed after sending over a broken path, before it knew"],
-  [4926, "a renamed message had a later id than those behind it, which overtook it when it was refused"],
+/**
+ * Seeds that have found something, and what it was; each fails again if its mend is taken back. A seed tells another story
+ * when the code does, so there are several of each. `npm run --silent sim -- --seed N --trace` shows one.
+ */
+const pinned = [
+  {
+    found: "a socket that was closed, and whose device had gone without a word, was alive again after hibernation",
+    seeds: [75, 120, 1927],
+  },
+  {
+    found: "a device came for an instant, went without having caught up, and was not woken again",
+    seeds: [320, 1125, 1437],
+  },
+  {
+    found: "what one device had fetched by itself was taken to be on all of the person's devices",
+    seeds: [265, 612, 1050],
+  },
+  {
+    found: "a device took its own message in a page for a ✓, and nobody finished the fan-out",
+    seeds: [3980, 9111, 9899],
+  },
 ];
 
 /** Enough for every break to be noticed, some of them only in few. */
 const BREAK_WITHIN_SEEDS = 250;
 
 describe("in a world where everything goes wrong nothing is lost, doubled, altered or put out of order", () => {
-  test.each(pinned)("seed %i: %s", async (seed) => {
-    const { verdict, problems } = await simulate(seed);
-    expect(problems).toEqual([]);
-    expect(verdict.valid).toBe(true);
+  test.each(pinned)("$found", async ({ seeds }) => {
+    for (const seed of seeds) {
+      const { verdict, problems } = await simulate(seed);
+      expect(problems, `seed ${seed}`).toEqual([]);
+      expect(verdict.valid, `seed ${seed}`).toBe(true);
+    }
   });
 
   test("seeds 10001 to 10150", { timeout: 60_000 }, async () => {
