@@ -31,6 +31,8 @@ export const MAX_WAITING_SENDS_PER_USER = 256;
 export const MAX_WAITING_SEND_BYTES_PER_USER = 4 * 1024 * 1024;
 /** Catch-up requests worked off for one socket at a time. */
 export const MAX_SYNCS_PER_SOCKET = 16;
+/** Conversations read or sent to one device and not acked; well below what a socket can remember. */
+export const MAX_UNACKED_READS = 50;
 /** A device that leaves more than this unacked in a conversation is too slow for its socket. */
 export const MAX_UNACKED_PER_CONVERSATION = 1_000;
 /** How long what follows a refused message waits for it to come again. */
@@ -50,6 +52,10 @@ export const MAX_APPEND_BYTES = 1024 * 1024;
 export const MAX_PAGE_ENTRIES = 64;
 export const MAX_PAGE_BYTES = 256 * 1024;
 export const MAX_PARALLEL_DELIVERIES = 32;
+/** Of the log's end, kept in memory while it is being delivered. */
+export const MAX_RECENT_ENTRIES = 256;
+/** Forgetting that a member sleeps costs a call a message (0.15 a million), remembering it a row (1.00). */
+export const DORMANT_WORTH_A_ROW = 6;
 /** Packed state up to this size rides in the log's rows, at no row of its own. */
 export const MAX_CARRIED_STATE_BYTES = 1_024;
 /** A conversation whose state is larger writes it with every so many messages. */
@@ -74,6 +80,8 @@ export const SEGMENT_ENTRIES = 4_096;
 // Calls between objects
 /** A call that has no answer by then counts as failed: what waits for it must not wait for ever. */
 export const CALL_TIMEOUT_MS = 15_000;
+/** A push that could not be handed to the queue is tried again after this. */
+export const PUSH_RETRY_MS = 30_000;
 export const MAX_CACHED_STUBS = 1_000;
 export const CALL_RETRY_MS = [50, 250, 1_000] as const;
 

@@ -151,6 +151,8 @@ export type NotifyReceiptReply = { everyDevice: boolean };
 export const NotifyTyping = v.object({ conversation: ConversationId, user: UserId });
 export type NotifyTyping = v.InferOutput<typeof NotifyTyping>;
 
+/** A person's watermark, and the position above which one of their devices may miss something (as far as is known now). */
+export type AskWatermarkReply = Watermark & { missingAbove: Cursor };
 export const AskWatermark = v.object({ conversation: ConversationId });
 export type AskWatermark = v.InferOutput<typeof AskWatermark>;
 
@@ -186,7 +188,7 @@ export interface UserRpc {
   deliver(call: Deliver): Promise<DeliverReply>;
   notifyReceipt(call: NotifyReceipt): Promise<NotifyReceiptReply>;
   notifyTyping(call: NotifyTyping): Promise<void>;
-  askWatermark(call: AskWatermark): Promise<Watermark>;
+  askWatermark(call: AskWatermark): Promise<AskWatermarkReply>;
   /** Whether this person exists: asked once, before the first message to them. */
   isRegistered(): Promise<boolean>;
   registerDevice(call: RegisterDevice): Promise<RegisterDeviceReply>;

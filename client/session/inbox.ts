@@ -61,7 +61,8 @@ export function compareEverything(turn: Turn): number {
   return requestSync(
     turn,
     "all",
-    [...turn.state.conversations].map(([id, { have }]) => [id, have] as const),
+    // Of what it has nothing of, the server sends everything anyway; it may not even know of it yet.
+    [...turn.state.conversations].flatMap(([id, { have }]) => (have > 0 ? [[id, have] as const] : [])),
   );
 }
 

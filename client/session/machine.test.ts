@@ -182,7 +182,7 @@ describe("connecting", () => {
 describe("comparing", () => {
   test("sends every cursor in chunks, and is live once that request is drained", () => {
     const count = MAX_CURSORS_PER_FRAME + 3;
-    const conversations = Array.from({ length: count }, (_, n) => row({ conversation: idOf(n), have: n }));
+    const conversations = Array.from({ length: count }, (_, n) => row({ conversation: idOf(n), have: n + 1 }));
     const driver = withRows(...conversations);
     driver.openSocket();
     driver.welcome({ compare: true });
@@ -212,7 +212,14 @@ describe("comparing", () => {
     driver.openSocket();
     driver.message(1);
     driver.welcome({ compare: true });
-    expect(driver.transmitted("sync")[0]?.cursors).toEqual([[chat, 0, 0]]);
+    expect(driver.transmitted("sync")[0]?.cursors).toEqual([]);
+  });
+
+  test("leaves out conversations of which it has nothing: the server may not know of them yet", () => {
+    const driver = withRows(row({ conversation: chat, have: 0 }), row({ conversation: other, have: 2 }));
+    driver.openSocket();
+    driver.welcome({ compare: true });
+    expect(driver.transmitted("sync")[0]?.cursors).toEqual([[other, 2, 0]]);
   });
 
   test("a comparison that is refused is tried on another connection", () => {

@@ -9,6 +9,7 @@ import {
 } from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
+  DORMANT_WORTH_A_ROW,
   FAN_OUT_HOLD_MEMBERS,
   FAN_OUT_HOLD_MS,
   FAN_OUT_RETRY_MS,
@@ -37,9 +38,6 @@ import { ReceiptRoute } from "./receipts.ts";
 import { Retention } from "./retention.ts";
 import { emptyState, type Member, membersOf, raise, type State } from "./state.ts";
 import { ConversationStore } from "./store.ts";
-
-/** Forgetting that a member sleeps costs a call a message (0.15 a million), remembering it a row (1.00). */
-const DORMANT_WORTH_A_ROW = 6;
 
 /** An append that is committed and waits, a little, for its fan-out. */
 interface Held {
@@ -110,7 +108,10 @@ export class ConversationCore {
       case "delivered":
         return this.#delivered(event, now);
       case "watermarkTold":
-        if (event.watermark) this.#learn(event.user, event.watermark);
+        if (event.watermark) {
+          this.#learn(event.user, event.watermark);
+          this.#retention.told(event.user, event.watermark.missingAbove);
+        }
         this.#expire(now);
         return [];
       case "timer":
@@ -158,7 +159,7 @@ export class ConversationCore {
       const twice = fresh.find((entry) => entry.id === message.id && entry.device === message.device);
       const known = twice ?? this.#findRepeat(message.id, message.device);
       if (known && !isSame(known, user, message)) throw new Refusal("id_conflict");
-      if (known) this.#fanOut.repeated(known.seq);
+      if (known) this.#fanOut.repeated(known);
       const entry = known ?? this.#take(user, message, now, fresh);
       return { ok: true, id: message.id, seq: entry.seq, at: entry.at };
     } catch (error) {
@@ -322,9 +323,8 @@ export class ConversationCore {
       this.#isUnsaved = true;
     }
     if (this.#isUnsaved) this.#saveState();
-    const silent = this.#retention.silent(now);
     this.#expire(now);
-    return silent.map((user) => ({ do: "askWatermark", user }));
+    return this.#retention.ask(now).map((user) => ({ do: "askWatermark", user }));
   }
 
   /** The state outlives the rows that carried it, so it is written first. */

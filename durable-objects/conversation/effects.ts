@@ -1,6 +1,7 @@
 import type { UserId } from "../../shared/ids.ts";
 import type {
   Append,
+  AskWatermarkReply,
   CreateGroup,
   Deliver,
   DeliverReply,
@@ -9,7 +10,6 @@ import type {
   PutWatermark,
   ReadLog,
   SignalTyping,
-  Watermark,
 } from "../../shared/rpc.ts";
 
 /** Names an incoming call until it is answered. */
@@ -24,7 +24,7 @@ export type ConversationEvent =
   | { type: "createGroup"; call: CallId; args: CreateGroup }
   /** A `deliver` effect came back; no reply: it failed, or nobody knows. */
   | { type: "delivered"; user: UserId; reply: DeliverReply | undefined }
-  | { type: "watermarkTold"; user: UserId; watermark: Watermark | undefined }
+  | { type: "watermarkTold"; user: UserId; watermark: AskWatermarkReply | undefined }
   /** A `sync` effect came back: what was committed before it is on disk. */
   | { type: "synced" }
   | { type: "timer"; name: TimerName }

@@ -1,5 +1,5 @@
 import type { ConversationId, Cursor, Seq, UserId } from "../../shared/ids.ts";
-import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES } from "../../shared/limits.ts";
+import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES, MAX_RECENT_ENTRIES } from "../../shared/limits.ts";
 import type { DeliverReply, Entry } from "../../shared/rpc.ts";
 import { TURN_MS } from "../runtime/gather.ts";
 import type { ConversationEffect } from "./effects.ts";
@@ -10,15 +10,18 @@ import type { ConversationStore } from "./store.ts";
 interface Progress {
   /** Everything up to here has reached the member's user object, or is not theirs to get. */
   fanned: Cursor;
-  /** Last seq of the call in flight. */
-  inFlight: Seq | undefined;
+  /** Stored before this object woke up and sent again since: these go out once more, ahead of what is new. */
+  readonly again: Set<Seq>;
+  /** What the call in flight brings. */
+  inFlight: { through: Cursor; again: readonly Seq[] } | undefined;
   yielding: boolean;
   failed: boolean;
   /** Epoch of the member's last read: an older `dormant` answer is about a past that the read has ended. */
   wokenAt: Cursor;
 }
 
-const isServed = (member: Member, progress: Progress, head: Cursor) => member.dormant || progress.fanned >= head;
+const servedTo = ({ fanned, again }: Progress): Cursor => Math.min(fanned, ...[...again].map((seq) => seq - 1));
+const isServed = (member: Member, progress: Progress, head: Cursor) => member.dormant || servedTo(progress) >= head;
 
 /**
  * Brings the log to the members' user objects: one call in flight a member, each with all that waits for them
@@ -57,7 +60,7 @@ export class FanOut {
   get fanned(): Cursor {
     let least = this.#state.head;
     for (const [user, member] of this.#state.members) {
-      if (!member.dormant) least = Math.min(least, this.#of(user, member).fanned);
+      if (!member.dormant) least = Math.min(least, servedTo(this.#of(user, member)));
     }
     return least;
   }
@@ -73,13 +76,12 @@ export class FanOut {
 
   /**
    * A message came again that was stored before this object woke up: whoever stored it may have gone before its fan-out
-   * was done, for its sender has seen no ✓. Everything from there on goes out once more; receivers drop what they have.
+   * was done, for its sender has seen no ✓. It goes out once more; receivers drop what they have.
    */
-  repeated(seq: Seq): void {
+  repeated({ seq, user: sender }: Entry): void {
     if (seq > this.#head) return;
     for (const [user, member] of this.#state.members) {
-      const progress = this.#of(user, member);
-      progress.fanned = Math.min(progress.fanned, seq - 1);
+      if (user !== sender && !member.dormant) this.#of(user, member).again.add(seq);
     }
   }
 
@@ -87,13 +89,16 @@ export class FanOut {
   woken(user: UserId, member: Member, epoch: number): void {
     const progress = this.#of(user, member);
     progress.wokenAt = Math.max(progress.wokenAt, epoch);
-    if (member.dormant) progress.fanned = this.#state.head;
+    if (member.dormant) {
+      progress.fanned = this.#state.head;
+      progress.again.clear();
+    }
     member.dormant = false;
   }
 
   /** Everything up to here has reached the member's user object. */
   servedTo(user: UserId, member: Member): Cursor {
-    return this.#of(user, member).fanned;
+    return servedTo(this.#of(user, member));
   }
 
   /** The calls that can go now. */
@@ -123,7 +128,8 @@ export class FanOut {
       progress.failed = true;
       return [];
     }
-    progress.fanned = Math.max(progress.fanned, sent);
+    progress.fanned = Math.max(progress.fanned, sent.through);
+    for (const seq of sent.again) progress.again.delete(seq);
     if (reply.state === "dormant" && reply.epoch >= progress.wokenAt) member.dormant = true;
     if (isServed(member, progress, this.#state.head)) return [];
     progress.yielding = true;
@@ -145,6 +151,7 @@ export class FanOut {
     if (known) return known;
     const progress: Progress = {
       fanned: Math.max(this.#state.owedAbove ?? this.#head, member.kept),
+      again: new Set(),
       inFlight: undefined,
       yielding: false,
       failed: false,
@@ -154,19 +161,40 @@ export class FanOut {
     return progress;
   }
 
-  /** Undefined where all that waits is the member's own: then they are simply served. */
   #deliverTo(user: UserId, progress: Progress): ConversationEffect | undefined {
+    return progress.again.size > 0 ? this.#deliverAgain(user, progress) : this.#deliverNew(user, progress);
+  }
+
+  #deliverAgain(user: UserId, progress: Progress): ConversationEffect | undefined {
+    const again = [...progress.again].sort((a, b) => a - b).slice(0, MAX_PAGE_ENTRIES);
+    const entries = withinBytes(
+      again.flatMap((seq) => this.#store.entry(seq) ?? []),
+      MAX_PAGE_BYTES,
+    );
+    // What has left the log meanwhile is nobody's to get any more.
+    if (entries.length === 0) progress.again.clear();
+    return this.#call(user, progress, entries, { through: 0, again: entries.map((entry) => entry.seq) });
+  }
+
+  /** Where all that waits is the member's own, they are simply served. */
+  #deliverNew(user: UserId, progress: Progress): ConversationEffect | undefined {
     const page = this.#page(progress.fanned);
     const through = page.at(-1)?.seq ?? this.#state.head;
     const entries = page.filter((entry) => entry.user !== user);
-    if (entries.length === 0) {
-      progress.fanned = through;
-      return undefined;
-    }
-    progress.inFlight = through;
+    if (entries.length === 0) progress.fanned = through;
+    return this.#call(user, progress, entries, { through, again: [] });
+  }
+
+  #call(
+    user: UserId,
+    progress: Progress,
+    entries: Entry[],
+    inFlight: NonNullable<Progress["inFlight"]>,
+  ): ConversationEffect | undefined {
+    if (entries.length === 0) return undefined;
+    progress.inFlight = inFlight;
     this.#inFlightCount++;
-    const args = { conversation: this.#conversation, entries, requestId: this.requestId };
-    return { do: "deliver", user, args };
+    return { do: "deliver", user, args: { conversation: this.#conversation, entries, requestId: this.requestId } };
   }
 
   #page(after: Cursor): Entry[] {
@@ -181,7 +209,10 @@ export class FanOut {
   #forgetServed(): void {
     const fanned = this.fanned;
     const first = this.#recent[0]?.seq;
-    if (first !== undefined && first <= fanned) this.#recent = this.#recent.slice(fanned + 1 - first);
+    if (first === undefined) return;
+    if (first <= fanned) this.#recent = this.#recent.slice(fanned + 1 - first);
+    // Somebody cannot be reached: what they miss is read from disk when they can.
+    if (this.#recent.length > MAX_RECENT_ENTRIES) this.#recent = this.#recent.slice(-MAX_PAGE_ENTRIES);
   }
 }
 

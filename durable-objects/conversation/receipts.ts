@@ -42,10 +42,8 @@ export class ReceiptRoute {
     const member = this.#state.members.get(args.user);
     if (!member) return [];
     if (this.#isDirect) return this.#tellPeer(args, member);
-    const authors = this.#store.authors(
-      Math.min(before.delivered, before.read),
-      Math.max(member.delivered, member.read),
-    );
+    const delivered = this.#store.authors(before.delivered, member.delivered);
+    const authors = new Set([...delivered, ...this.#store.authors(before.read, member.read)]);
     authors.delete(args.user);
     return [...authors].flatMap((author) => this.#tellAuthor(author, before, args));
   }

@@ -18,6 +18,10 @@ export class Retention {
   readonly #store: ConversationStore;
   readonly #state: State;
 
+  /** Answers of this round. */
+  readonly #told = new Map<UserId, Cursor>();
+  #askedAt: number | undefined;
+
   constructor(store: ConversationStore, state: State) {
     this.#store = store;
     this.#state = state;
@@ -29,22 +33,31 @@ export class Retention {
 
   /** The segments that may be dropped now, oldest first. */
   expired(now: number): Segment[] {
-    const kept = Math.min(...[...this.#state.members.values()].map((member) => member.kept));
+    const kept = Math.min(
+      ...[...this.#state.members].map(([user, { kept }]) => Math.min(kept, this.#told.get(user) ?? 0)),
+    );
     return this.#closed()
       .filter(({ last, lastAt }) => now - lastAt >= RETENTION_MS || (last <= kept && now - lastAt >= ACKED_GRACE_MS))
       .map(({ segment }) => segment);
   }
 
-  /** Members who may well have everything but have had no occasion to say so; asked only where they are few. */
-  silent(now: number): UserId[] {
-    if (this.#state.members.size > FAN_OUT_HOLD_MEMBERS) return [];
-    const last = Math.max(
-      0,
-      ...this.#closed()
-        .filter(({ lastAt }) => now - lastAt >= ACKED_GRACE_MS)
-        .map((c) => c.last),
-    );
-    return [...this.#state.members].filter(([, member]) => member.kept < last).map(([user]) => user);
+  /**
+   * Whom to ask whether anything may go before its month is over: everybody, and anew each time. A watermark that was
+   * learned can have become too high: a device was marked since for a message whose ✓ came late. Members of large
+   * conversations are not asked, so their log stays its month.
+   */
+  ask(now: number): UserId[] {
+    const isDue = this.#closed().some(({ lastAt }) => now - lastAt >= ACKED_GRACE_MS);
+    const isSoon = this.#askedAt !== undefined && now - this.#askedAt < ACKED_GRACE_MS;
+    if (!isDue || isSoon || this.#state.members.size > FAN_OUT_HOLD_MEMBERS) return [];
+    this.#askedAt = now;
+    this.#told.clear();
+    return [...this.#state.members.keys()];
+  }
+
+  /** @param missingAbove one of the member's devices may lack what lies above; answers count while they are fresh */
+  told(user: UserId, missingAbove: Cursor): void {
+    this.#told.set(user, missingAbove);
   }
 
   /** When the log wants looking at next; undefined while it is empty. */

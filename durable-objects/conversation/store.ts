@@ -1,5 +1,19 @@
-import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
-import { MAX_CARRIED_STATE_BYTES, SEGMENT_AGE_MS, SEGMENT_ENTRIES, STATE_EVERY_MESSAGES } from "../../shared/limits.ts";
+import {
+  type ConversationId,
+  type Cursor,
+  type DeviceId,
+  type MessageId,
+  messageTime,
+  type Seq,
+  type UserId,
+} from "../../shared/ids.ts";
+import {
+  MAX_CARRIED_STATE_BYTES,
+  MAX_ID_AHEAD_MS,
+  SEGMENT_AGE_MS,
+  SEGMENT_ENTRIES,
+  STATE_EVERY_MESSAGES,
+} from "../../shared/limits.ts";
 import type { Entry } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
 import type { SqlRow, SqlValue, Storage } from "../runtime/storage.ts";
@@ -103,9 +117,11 @@ export class ConversationStore {
     return entry?.seq === seq ? entry : undefined;
   }
 
-  /** Newest first: a repeat is nearly always of something recent. */
+  /** Newest first: a repeat is nearly always of something recent. Nothing was stored before it was made. */
   find(id: MessageId, device: DeviceId): Entry | undefined {
-    for (const segment of this.#segments.toReversed()) {
+    const since = messageTime(id) - MAX_ID_AHEAD_MS;
+    const candidates = this.#segments.filter((_, index) => (this.#segments[index + 1]?.startedAt ?? Infinity) >= since);
+    for (const segment of candidates.toReversed()) {
       const [row] = this.#storage.all<EntryRow>(
         `SELECT ${COLUMNS} FROM ${tableOf(segment)} WHERE id = ? AND device = ?`,
         id,
@@ -118,6 +134,7 @@ export class ConversationStore {
 
   /** Who wrote what lies in (after, through]. */
   authors(after: Cursor, through: Cursor): Set<UserId> {
+    if (through <= after) return new Set();
     const rows = this.#segments.flatMap((segment) =>
       this.#storage.all<{ user: UserId }>(
         `SELECT DISTINCT user FROM ${tableOf(segment)} WHERE seq > ? AND seq <= ?`,

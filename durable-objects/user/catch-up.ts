@@ -1,15 +1,17 @@
+import { defaultRetry, type ErrorCode } from "../../shared/errors.ts";
 import { type ConversationId, type Cursor, isForeign, type Seq, type UserId } from "../../shared/ids.ts";
 import {
   FAN_OUT_HOLD_MEMBERS,
   MAX_CONVERSATIONS_PER_USER,
   MAX_PARALLEL_READS,
   MAX_SYNCS_PER_SOCKET,
+  MAX_UNACKED_READS,
 } from "../../shared/limits.ts";
 import type { Position, Sync } from "../../shared/protocol/up.ts";
 import type { ReadLogReply, Watermark } from "../../shared/rpc.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Person } from "./person.ts";
-import { type Socket, type SocketId, touch, trackSent } from "./socket.ts";
+import { isUnacked, type Socket, type SocketId, touch, trackSent } from "./socket.ts";
 import type { Device } from "./store.ts";
 
 /** One request being worked off for one socket. */
@@ -27,6 +29,8 @@ interface Run {
   readonly unsettled: Map<ConversationId, { target: Cursor; next: Cursor | undefined }>;
   /** The device was told that this was all. */
   isDrained: boolean;
+  /** Something it named is not the person's; that counts once, however much of it there is. */
+  hasOffended: boolean;
 }
 
 type Page = Extract<ReadLogReply, { ok: true }>;
@@ -72,15 +76,35 @@ export class CatchUp {
     this.#start(socket, frame.request, isComparison, [...collected.values()]);
   }
 
+  /**
+   * For a socket that outlived this object's sleep: what it was sent had been read to the end, but which of it was still
+   * to be acked was known to memory alone. It stands in the tracks as well.
+   */
+  restore(socket: Socket): void {
+    const unacked = [...socket.tracks].filter(([, track]) => isUnacked(track));
+    const unsettled = new Map(unacked.map(([id, track]) => [id, { target: track.high, next: undefined }]));
+    const run = {
+      socket: socket.id,
+      request: 0,
+      isComparison: false,
+      waiting: [],
+      open: new Set<ConversationId>(),
+      unsettled,
+    };
+    this.#runs.push({ ...run, isDrained: true, hasOffended: false });
+    for (const restored of this.#runs) if (restored.socket === socket.id) this.#advance(restored, socket);
+  }
+
   /** The device has everything up to `seq`: its next page may go, and what that settles is settled. */
   acked(socket: Socket, conversation: ConversationId, seq: Seq): void {
-    for (const run of this.#runs.filter((candidate) => candidate.socket === socket.id)) {
-      const page = run.unsettled.get(conversation);
+    const runs = this.#runs.filter((run) => run.socket === socket.id);
+    for (const { unsettled, waiting } of runs) {
+      const page = unsettled.get(conversation);
       if (!page || seq < page.target) continue;
-      run.unsettled.delete(conversation);
-      if (page.next !== undefined) run.waiting.push([conversation, page.next, 0]);
-      this.#advance(run, socket);
+      unsettled.delete(conversation);
+      if (page.next !== undefined) waiting.push([conversation, page.next, 0]);
     }
+    for (const run of runs) this.#advance(run, socket);
   }
 
   closed(socket: SocketId): void {
@@ -89,14 +113,14 @@ export class CatchUp {
   }
 
   #start(socket: Socket, request: Cursor, isComparison: boolean, waiting: Position[]): void {
-    const pages = { open: new Set<ConversationId>(), unsettled: new Map(), isDrained: false };
+    const pages = { open: new Set<ConversationId>(), unsettled: new Map(), isDrained: false, hasOffended: false };
     const run: Run = { socket: socket.id, request, isComparison, waiting, ...pages };
     this.#runs.push(run);
     this.#advance(run, socket);
   }
 
   #advance(run: Run, socket: Socket): void {
-    while (run.open.size < MAX_PARALLEL_READS && this.#person.sockets.has(socket.id)) {
+    while (run.open.size < MAX_PARALLEL_READS && this.#outstanding(socket) < MAX_UNACKED_READS) {
       const index = run.waiting.findIndex(([conversation]) => !run.open.has(conversation));
       const [position] = index === -1 ? [] : run.waiting.splice(index, 1);
       if (!position) break;
@@ -105,10 +129,17 @@ export class CatchUp {
     if (this.#person.sockets.has(socket.id)) this.#finish(run, socket);
   }
 
+  /** Conversations being read for the socket or sent and not acked: its attachment has room for so many. */
+  #outstanding(socket: Socket): number {
+    if (!this.#person.sockets.has(socket.id)) return Infinity;
+    const runs = this.#runs.filter((run) => run.socket === socket.id);
+    return runs.reduce((sum, run) => sum + run.open.size + run.unsettled.size, 0);
+  }
+
   #read(run: Run, socket: Socket, [conversation, after, read]: Position): void {
     const person = this.#person;
     if (isForeign(conversation, person.id) || (run.request > 0 && !person.knows(conversation))) {
-      return person.refuse(socket, "not_found", { conversation, ...numbered(run.request) });
+      return this.#refuse(run, socket, "not_found", conversation);
     }
     run.open.add(conversation);
     const isAsserted = run.request > 0;
@@ -127,22 +158,29 @@ export class CatchUp {
       if (!result.ok) return person.disconnect(socket, "restarting");
       run.open.delete(conversation);
       const reply = result.value as ReadLogReply;
-      if (!reply.ok) person.refuse(socket, reply.code, { conversation, ...numbered(run.request) });
+      if (!reply.ok) this.#refuse(run, socket, reply.code, conversation);
       else this.#page(run, socket, conversation, after, reply);
       if (person.sockets.has(socket.id)) this.#advance(run, socket);
     });
   }
 
+  #refuse(run: Run, socket: Socket, code: ErrorCode, conversation: ConversationId): void {
+    const about = { conversation, ...numbered(run.request) };
+    if (run.hasOffended) this.#person.send(socket, { type: "error", code, retry: defaultRetry[code], ...about });
+    else this.#person.refuse(socket, code, about);
+    run.hasOffended = true;
+  }
+
   #page(run: Run, socket: Socket, conversation: ConversationId, after: Cursor, page: Page): void {
     const person = this.#person;
     if (after > page.head && run.request > 0) {
-      return person.refuse(socket, "seq_unknown", { conversation, request: run.request });
+      return this.#refuse(run, socket, "seq_unknown", conversation);
     }
     this.#receipts(socket, conversation, page);
     if (page.through <= after) return;
     person.know(conversation);
     const track = touch(socket, conversation);
-    trackSent(track, after, page.through);
+    trackSent(track, after, page.through, page.entries.length);
     const foreign = page.entries.filter((entry) => entry.user !== person.id).map((entry) => entry.seq);
     track.foreign = Math.max(track.foreign, ...foreign);
     const next = page.through < page.head ? page.through : undefined;

@@ -1,6 +1,6 @@
 import { Refusal } from "../../shared/errors.ts";
 import { type ConversationId, directPeer, isForeign, type MessageId, type UserId } from "../../shared/ids.ts";
-import { FRAMES_PER_SEND, MAX_DEVICES_PER_USER, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
+import { FRAMES_PER_SEND, MAX_DEVICES_PER_USER, PUSH_RETRY_MS, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
 import { decodeUp, type Framed, splitBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
@@ -13,9 +13,6 @@ import { Receipts } from "./receipts.ts";
 import { Sends, type SentMessage } from "./sends.ts";
 import type { Socket } from "./socket.ts";
 import { type Device, UserStore } from "./store.ts";
-
-/** A push that could not be handed to the queue is tried again after this. */
-const PUSH_RETRY_MS = 30_000;
 
 /**
  * One person's decisions: devices, connections, inbox (design §5). No I/O: an event comes in with the time, SQL is done
@@ -64,7 +61,7 @@ export class UserCore {
       case "notifyTyping":
         return this.#deliveries.notifyTyping(event.call, event.args);
       case "askWatermark":
-        return this.#person.reply(event.call, this.#person.watermark(event.args.conversation));
+        return this.#person.reply(event.call, this.#person.standing(event.args.conversation));
       case "isRegistered":
         return this.#person.reply(event.call, this.#person.devices.size > 0);
       case "registerDevice":
@@ -88,10 +85,6 @@ export class UserCore {
    */
   #woken(): void {
     const person = this.#person;
-    for (const socket of [...person.sockets.values()]) {
-      // Closed by us, but the other end has not answered yet.
-      if (person.devices.get(socket.device)?.epoch !== socket.id) person.disconnect(socket, "replaced");
-    }
     for (const device of person.devices.values()) {
       if (!device.isOpen || person.sockets.has(device.epoch)) continue;
       device.isOpen = false;
@@ -101,7 +94,13 @@ export class UserCore {
     }
     for (const socket of [...person.sockets.values()]) {
       if (socket.catchingUp) person.disconnect(socket, "restarting");
+      else if (this.#wasDrained(socket)) this.#catchUp.restore(socket);
     }
+  }
+
+  #wasDrained(socket: Socket): boolean {
+    const device = this.#person.devices.get(socket.device);
+    return socket.greeted && device !== undefined && !device.isSuspect && device.dirty.size > 0;
   }
 
   /** One row: it is the connection, the epoch, and the ticket used up. */
@@ -132,9 +131,11 @@ export class UserCore {
       heardAt: this.#person.now,
       greeted: false,
       catchingUp: true,
-      allowance: { sends: this.#person.sendsPerMinute, at: 0 },
-      frames: { count: 0, since: this.#person.now },
-      offences: { count: 0, since: this.#person.now },
+      ...(device.budget ?? {
+        allowance: { sends: this.#person.sendsPerMinute, at: 0 },
+        frames: { count: 0, since: this.#person.now },
+        offences: { count: 0, since: this.#person.now },
+      }),
       tracks: new Map(),
     };
     this.#person.sockets.set(socket.id, socket);
@@ -236,6 +237,7 @@ export class UserCore {
       isOpen: false,
       isSuspect: this.#store.conversations().length > 0,
       owesPush: false,
+      budget: undefined,
       tickets: [],
       dirty: new Map(),
     };
@@ -259,11 +261,13 @@ export class UserCore {
     const owed = person.offlineDevices().filter((device) => device.owesPush);
     if (owed.length === 0) return;
     const job = { user: person.id, devices: owed.map((device) => device.id), at: person.now, requestId: "" };
+    const owedSince = new Map(owed.map((device) => [device, device.epoch]));
     this.#store.armBy(person.now + PUSH_RETRY_MS);
     person.request({ to: "push", job }, (result) => {
       if (!result.ok) return;
-      for (const device of owed) {
-        if (!person.devices.has(device.id)) continue;
+      for (const [device, epoch] of owedSince) {
+        // Who has connected and gone again meanwhile is owed another one.
+        if (!person.devices.has(device.id) || device.epoch !== epoch) continue;
         device.owesPush = false;
         this.#store.save(device);
       }

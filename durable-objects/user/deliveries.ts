@@ -3,7 +3,7 @@ import { MAX_DIRTY_PER_DEVICE, MAX_FRAME_BYTES } from "../../shared/limits.ts";
 import type { Deliver, DeliverReply, Entry, NotifyReceipt, NotifyTyping } from "../../shared/rpc.ts";
 import type { CallId } from "./effects.ts";
 import type { Person } from "./person.ts";
-import { type Socket, touch, trackSent } from "./socket.ts";
+import { type Socket, type SocketId, touch, trackSent } from "./socket.ts";
 import { type Device, RECEIPTS_ONLY } from "./store.ts";
 
 /** What conversations and other people bring. */
@@ -19,27 +19,45 @@ export class Deliveries {
    * however much arrives. The push is handed to the queue first, then the entry is committed, then the call answered:
    * a crash in between repeats the push, and nothing else.
    */
-  deliver(call: CallId, args: Deliver, pushed: ReadonlySet<DeviceId> = new Set()): void {
+  deliver(call: CallId, args: Deliver): void {
     const person = this.#person;
     if (!person.store.exists) return person.reply(call, { state: "dormant", epoch: 0, watermark: nothing });
     person.disconnectSilent();
+    person.know(args.conversation);
+    // Whoever is here does not wait for the queue.
+    const served = new Set(person.sockets.keys());
+    for (const socket of person.sockets.values()) this.#live(socket, args.conversation, args.entries);
+    this.#markAway(call, args, served, new Set());
+  }
+
+  /** @param pushed devices for which a push was asked for */
+  #markAway(call: CallId, args: Deliver, served: ReadonlySet<SocketId>, pushed: ReadonlySet<DeviceId>): void {
+    const person = this.#person;
+    const { conversation, requestId } = args;
     const devices = person
       .offlineDevices()
-      .filter((device) => wantsPush(device, args.conversation) && !pushed.has(device.id))
+      .filter((device) => wantsPush(device, conversation) && !pushed.has(device.id))
       .map((device) => device.id);
-    if (devices.length === 0) return this.#commit(call, args, pushed);
-    const { conversation, requestId } = args;
+    if (devices.length === 0) return this.#commit(call, args, served, pushed);
     const job = { user: person.id, devices, conversation, at: person.now, requestId };
     person.request({ to: "push", job }, (result) => {
-      if (result.ok) this.deliver(call, args, new Set([...pushed, ...devices]));
+      if (result.ok) this.#markAway(call, args, served, new Set([...pushed, ...devices]));
       else person.emit({ do: "fail", call });
     });
   }
 
-  #commit(call: CallId, { conversation, entries }: Deliver, pushed: ReadonlySet<DeviceId>): void {
+  #commit(
+    call: CallId,
+    { conversation, entries }: Deliver,
+    served: ReadonlySet<SocketId>,
+    pushed: ReadonlySet<DeviceId>,
+  ): void {
     const person = this.#person;
-    person.know(conversation);
-    this.toDevices([...person.devices.values()], conversation, entries, pushed);
+    const unserved = [...person.devices.values()].filter((device) => {
+      const socket = person.socketOf(device.id);
+      return !socket || !served.has(socket.id);
+    });
+    this.toDevices(unserved, conversation, entries, pushed);
     const state = person.sockets.size > 0 ? "live" : "dormant";
     const reply: DeliverReply = { state, epoch: person.epoch, watermark: person.watermark(conversation) };
     person.reply(call, reply);
@@ -68,7 +86,7 @@ export class Deliveries {
     const news = entries.filter((entry) => entry.seq > track.acked);
     const [first, last] = [news[0], news.at(-1)];
     if (!first || !last) return;
-    trackSent(track, first.seq - 1, last.seq);
+    trackSent(track, first.seq - 1, last.seq, news.length);
     track.foreign = Math.max(
       track.foreign,
       ...news.filter((entry) => entry.user !== this.#person.id).map((e) => e.seq),

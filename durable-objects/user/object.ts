@@ -6,6 +6,7 @@ import { encodeDown } from "../../shared/protocol/codec.ts";
 import { PING, PONG, SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import {
   AskWatermark,
+  type AskWatermarkReply,
   CONNECT_HEADER,
   Connect,
   Deliver,
@@ -17,7 +18,6 @@ import {
   type RegisterDeviceReply,
   RevokeDevice,
   type UserRpc,
-  type Watermark,
 } from "../../shared/rpc.ts";
 import { withDeadline } from "../runtime/deadline.ts";
 import { decodeArgs } from "../runtime/decode.ts";
@@ -87,7 +87,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
     return this.#call(NotifyTyping, call, "notifyTyping");
   }
 
-  askWatermark(call: AskWatermark): Promise<Watermark> {
+  askWatermark(call: AskWatermark): Promise<AskWatermarkReply> {
     return this.#call(AskWatermark, call, "askWatermark");
   }
 

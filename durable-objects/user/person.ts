@@ -10,7 +10,7 @@ import {
   SOCKET_SILENCE_MS,
 } from "../../shared/limits.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
-import type { Watermark } from "../../shared/rpc.ts";
+import type { AskWatermarkReply, Watermark } from "../../shared/rpc.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
 import { isUnacked, prune, type Socket, type SocketId } from "./socket.ts";
 import { type Device, RECEIPTS_ONLY, type UserStore } from "./store.ts";
@@ -167,7 +167,11 @@ export class Person {
     const device = this.devices.get(socket.device);
     if (device?.epoch === socket.id) {
       device.isOpen = false;
+      device.budget = { allowance: socket.allowance, frames: socket.frames, offences: socket.offences };
       for (const [conversation, track] of socket.tracks) {
+        const dirty = device.dirty.get(conversation);
+        // It has said itself that it has everything up to there: the next catch-up goes on from there.
+        if (dirty) dirty.since = Math.max(dirty.since, track.acked);
         if (isUnacked(track)) this.markDirty(device, conversation, track.low, track.foreign > track.acked);
       }
       if ([...device.dirty.values()].some((dirty) => dirty.pushed)) this.owePush(device);
@@ -230,6 +234,19 @@ export class Person {
     const read = Math.max(0, ...tracks.map((track) => track.read));
     const kept = Math.min(delivered, ...[...this.devices.values()].map((device) => this.#kept(device, conversation)));
     return { delivered, read, kept };
+  }
+
+  /** The watermark with what speaks against forgetting: asked before a log is dropped early. */
+  standing(conversation: ConversationId): AskWatermarkReply {
+    const missing = [...this.devices.values()].map((device) => this.#missingAbove(device, conversation));
+    return { ...this.watermark(conversation), missingAbove: Math.min(Number.MAX_SAFE_INTEGER, ...missing) };
+  }
+
+  #missingAbove(device: Device, conversation: ConversationId): number {
+    if (device.isSuspect) return 0;
+    const track = this.socketOf(device.id)?.tracks.get(conversation);
+    const unacked = track && isUnacked(track) ? track.low : Infinity;
+    return Math.min(unacked, device.dirty.get(conversation)?.since ?? Infinity);
   }
 
   /** What the device surely has; infinite where it has everything that this object was ever told of. */

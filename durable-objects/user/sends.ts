@@ -21,6 +21,7 @@ import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Person } from "./person.ts";
 import { type Socket, type SocketId, touch, trackOwn } from "./socket.ts";
+import type { Budget } from "./store.ts";
 
 /** A message as a device hands it in. */
 export interface SentMessage {
@@ -125,10 +126,11 @@ export class Sends {
   /** One budget for all devices of the person; it is kept with the socket that used it last, and attached with what follows. */
   #spend(socket: Socket): boolean {
     const person = this.#person;
-    const counted = [...person.sockets.values()].reduce(
-      (a, b) => (b.allowance.at > a.allowance.at ? b : a),
-      socket,
-    ).allowance;
+    const budgets = [
+      ...person.sockets.values(),
+      ...[...person.devices.values()].flatMap((device) => device.budget ?? []),
+    ];
+    const counted = budgets.reduce((a, b) => (b.allowance.at > a.allowance.at ? b : a), socket as Budget).allowance;
     const earned = ((person.now - counted.at) * person.sendsPerMinute) / 60_000;
     const sends = Math.min(person.sendsPerMinute, counted.sends + earned);
     if (sends < 1) return false;

@@ -1,6 +1,8 @@
 import type { ConversationId, Cursor, DeviceId, Seq } from "../../shared/ids.ts";
 import { MAX_TRACKED_PER_SOCKET, MAX_UNACKED_PER_CONVERSATION } from "../../shared/limits.ts";
 
+import type { Budget } from "./store.ts";
+
 /** A socket is named by the epoch that its connection began. */
 export type SocketId = number;
 
@@ -17,10 +19,12 @@ export interface Track {
   /** Highest of the device's own messages that it was told the place of. */
   own: Cursor;
   read: Cursor;
+  /** Messages sent and not acked. */
+  unacked: number;
 }
 
 /** A connection's state. It lives in the socket's attachment, and so outlives hibernation but not a crash. */
-export interface Socket {
+export interface Socket extends Budget {
   readonly id: SocketId;
   readonly device: DeviceId;
   readonly requestId: string;
@@ -29,11 +33,6 @@ export interface Socket {
   greeted: boolean;
   /** Reads for this device are under way; if memory is lost meanwhile, the device has to begin anew. */
   catchingUp: boolean;
-  /** The person's remaining sends, and when they were counted. */
-  allowance: { sends: number; at: number };
-  /** Frames taken since then. */
-  frames: { count: number; since: number };
-  offences: { count: number; since: number };
   /** Least recently used first. */
   tracks: Map<ConversationId, Track>;
 }
@@ -44,20 +43,31 @@ export function isUnacked(track: Track): boolean {
 
 /** The track of a conversation, made most recently used. */
 export function touch(socket: Socket, conversation: ConversationId): Track {
-  const track = socket.tracks.get(conversation) ?? { low: 0, acked: 0, high: 0, foreign: 0, own: 0, read: 0 };
+  const track = socket.tracks.get(conversation) ?? {
+    low: 0,
+    acked: 0,
+    high: 0,
+    foreign: 0,
+    own: 0,
+    read: 0,
+    unacked: 0,
+  };
   socket.tracks.delete(conversation);
   socket.tracks.set(conversation, track);
   return track;
 }
 
-/** Remembers that (after, through] goes out now. */
-export function trackSent(track: Track, after: Cursor, through: Seq): void {
+/** Remembers that (after, through] goes out now. @param count messages in it */
+export function trackSent(track: Track, after: Cursor, through: Seq, count: number): void {
   track.low = isUnacked(track) ? Math.min(track.low, after) : Math.max(after, Math.min(track.acked, through));
   track.high = Math.max(track.high, through);
+  track.unacked += count;
 }
 
 /** Remembers the device's watermark. */
 export function trackAcked(track: Track, seq: Seq): void {
+  const advance = Math.max(0, seq - Math.max(track.acked, track.low));
+  track.unacked = seq >= track.high ? 0 : Math.max(0, track.unacked - advance);
   track.acked = Math.max(track.acked, seq);
   track.low = Math.max(track.low, seq);
 }
@@ -74,6 +84,6 @@ export function prune(socket: Socket): boolean {
     if (socket.tracks.size <= MAX_TRACKED_PER_SOCKET) break;
     if (!isUnacked(track)) socket.tracks.delete(conversation);
   }
-  const isSlow = [...socket.tracks.values()].some((track) => track.high - track.low > MAX_UNACKED_PER_CONVERSATION);
+  const isSlow = [...socket.tracks.values()].some((track) => track.unacked > MAX_UNACKED_PER_CONVERSATION);
   return !isSlow && socket.tracks.size <= MAX_TRACKED_PER_SOCKET;
 }

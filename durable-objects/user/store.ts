@@ -25,9 +25,21 @@ export interface Device {
   isSuspect: boolean;
   /** A push is still to be asked for; an alarm is set. */
   owesPush: boolean;
+  /** What its last connection had used up, so that connecting anew gives nothing back. */
+  budget: Budget | undefined;
   /** Tickets used and not yet expired, with their end (ms). */
   tickets: [ticket: string, expiresAt: number][];
   dirty: Map<ConversationId, Dirty>;
+}
+
+/** What a person's device may still do; it lives with the connection, and between two of them here. */
+export interface Budget {
+  /** The person's remaining sends, and when they were counted. */
+  allowance: { sends: number; at: number };
+  /** Frames taken since then. */
+  frames: { count: number; since: number };
+  /** Frames refused since then. */
+  offences: { count: number; since: number };
 }
 
 const migrations: readonly Migration[] = [

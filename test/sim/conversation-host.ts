@@ -6,13 +6,13 @@ import type { Result } from "../../durable-objects/user/effects.ts";
 import type { ConversationId, UserId } from "../../shared/ids.ts";
 import {
   Append,
+  type AskWatermarkReply,
   CreateGroup,
   type DeliverReply,
   type Entry,
   PutWatermark,
   ReadLog,
   SignalTyping,
-  type Watermark,
 } from "../../shared/rpc.ts";
 import type { Callee, Calls } from "./calls.ts";
 import { Host, type Settle } from "./host.ts";
@@ -116,7 +116,7 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
 
   #askWatermark(user: UserId): void {
     this.#ask(user, "askWatermark", { conversation: this.id }, (result) => {
-      const watermark = result.ok ? (result.value as Watermark) : undefined;
+      const watermark = result.ok ? (result.value as AskWatermarkReply) : undefined;
       this.handle({ type: "watermarkTold", user, watermark });
     });
   }

@@ -397,6 +397,7 @@ describe("floods", () => {
     }
     const isClosed = () => expect(s.mallory.closed).toEqual({ code: 1008, reason: "flooding" });
     await vi.waitFor(isClosed, { timeout: LONG.timeout });
+    vi.setSystemTime(Date.now() + 61_000);
     await s.mallory.connect();
     await expectUnharmed(s);
   });

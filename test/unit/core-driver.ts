@@ -1,0 +1,164 @@
+import { ConversationCore } from "../../durable-objects/conversation/core.ts";
+import type { ConversationEffect } from "../../durable-objects/conversation/effects.ts";
+import { NodeStorage } from "../../durable-objects/runtime/node-storage.ts";
+import { UserCore } from "../../durable-objects/user/core.ts";
+import type { ConnectReply, Request, Token, UserEffect, UserEvent } from "../../durable-objects/user/effects.ts";
+import type { Socket } from "../../durable-objects/user/socket.ts";
+import { directConversation } from "../../shared/ids.ts";
+import { encodeUp } from "../../shared/protocol/codec.ts";
+import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
+import type { UpFrame } from "../../shared/protocol/up.ts";
+import type { DeliverReply, Entry, ReadLogReply } from "../../shared/rpc.ts";
+
+/** An id of its own for each kind and number. */
+export const idOf = (kind: string, number: number) => `${kind}${String(number).padStart(26 - kind.length, "0")}`;
+export const alice = idOf("0A", 1);
+export const bob = idOf("0B", 1);
+export const phone = idOf("0D", 1);
+export const laptop = idOf("0D", 2);
+export const alicePhone = idOf("0D", 3);
+export const chat = directConversation(alice, bob);
+export const body = new Uint8Array([1]);
+export const noWatermark = { delivered: 0, read: 0, kept: 0 };
+
+export function entryOf(seq: number, user = alice, device = alicePhone): Entry {
+  return { seq, id: idOf("00", seq), user, device, at: 0, body };
+}
+
+interface Asked {
+  token: Token;
+  request: Request;
+}
+
+/** Bob's object by itself: what it asks of others is answered by the test. */
+export class UserDriver {
+  now = Date.parse("2026-11-20T10:00:00Z");
+  asked: Asked[] = [];
+  frames: DownFrame[] = [];
+  closed: string[] = [];
+  replies: unknown[] = [];
+  failed = 0;
+  readonly #storage = new NodeStorage();
+  #core = this.#boot([]);
+  #socket: Socket | undefined;
+  #tickets = 0;
+
+  constructor(...devices: string[]) {
+    for (const device of devices)
+      this.do({ type: "registerDevice", call: 1, args: { device, name: "", requestId: "" } });
+  }
+
+  do(event: UserEvent): void {
+    for (const effect of this.#storage.transaction(() => this.#core.handle(event, this.now))) this.#note(effect);
+  }
+
+  /** Connects and says hello. */
+  connect(device: string): Socket {
+    const ticket = `ticket ${++this.#tickets}`;
+    const args = { user: bob, device, ticket, ticketExpiresAt: this.now + 30_000, requestId: "" };
+    this.do({ type: "connect", call: 1, args });
+    const reply = this.replies.at(-1) as ConnectReply;
+    if (!reply.ok) throw new Error(reply.code);
+    this.#socket = reply.socket;
+    this.up(reply.socket, { type: "hello", client: "" });
+    return reply.socket;
+  }
+
+  up(socket: Socket, frame: UpFrame, bytes?: Uint8Array): void {
+    this.do({ type: "frame", socket: socket.id, wire: encodeUp(frame, bytes) });
+  }
+
+  close(socket: Socket): void {
+    this.do({ type: "closed", socket: socket.id });
+  }
+
+  deliver(conversation: string, ...seqs: number[]): void {
+    const args = { conversation, entries: seqs.map((seq) => entryOf(seq)), requestId: "" };
+    this.do({ type: "deliver", call: 1, args });
+  }
+
+  /** Loses memory; the socket and what is attached to it stay. */
+  hibernate(): void {
+    this.#core = this.#boot(this.#socket ? [structuredClone(this.#socket)] : []);
+    this.do({ type: "woken" });
+  }
+
+  /** Answers what was asked so far; undefined: the call fails, for good. */
+  answer(value: (request: Request) => unknown): void {
+    for (const { token, request } of this.asked.splice(0)) {
+      const answer = value(request);
+      this.do({ type: "result", token, result: answer === undefined ? { ok: false } : { ok: true, value: answer } });
+    }
+  }
+
+  /** Reads that wait for an answer: above what. */
+  get reads(): number[] {
+    return this.asked.flatMap(({ request }) =>
+      request.to === "conversation" && request.method === "readLog" ? [request.args.after] : [],
+    );
+  }
+
+  get pushes(): number {
+    return this.asked.filter(({ request }) => request.to === "push").length;
+  }
+
+  of<T extends DownType>(type: T): Extract<DownFrame, { type: T }>[] {
+    return this.frames.filter((frame): frame is Extract<DownFrame, { type: T }> => frame.type === type);
+  }
+
+  #boot(sockets: Socket[]): UserCore {
+    return new UserCore(bob, this.#storage, sockets, { lastHeard: () => this.now });
+  }
+
+  #note(effect: UserEffect): void {
+    if (effect.do === "request") this.asked.push(effect);
+    else if (effect.do === "send") this.frames.push(effect.frame);
+    else if (effect.do === "close") this.closed.push(effect.reason);
+    else if (effect.do === "reply") this.replies.push(effect.value);
+    else if (effect.do === "fail") this.failed++;
+    else if (effect.do === "attach") this.#socket = effect.socket;
+    else if (effect.do === "timer") this.do({ type: "timer", token: effect.token });
+  }
+}
+
+/** What a conversation with so many messages answers to a read. */
+export function pageOf(after: number, head: number): ReadLogReply {
+  const through = Math.min(after + 64, head);
+  const entries = Array.from({ length: Math.max(0, through - after) }, (_, index) => entryOf(after + index + 1));
+  return { ok: true, entries, through, head, watermarks: [] };
+}
+
+/** The chat's object by itself; every delivery is answered at once. */
+export class ConversationDriver {
+  now = Date.parse("2026-11-20T10:00:00Z");
+  /** Places delivered, a list a call. */
+  delivered: number[][] = [];
+  replies: unknown[] = [];
+  readonly #storage = new NodeStorage();
+  #core = new ConversationCore(chat, this.#storage);
+
+  append(number: number): void {
+    const args = {
+      user: alice,
+      messages: [{ id: idOf("00", number), device: alicePhone, body }],
+      watermark: noWatermark,
+      requestId: "",
+    };
+    this.#carryOut(this.#storage.transaction(() => this.#core.handle({ type: "append", call: 1, args }, this.now)));
+  }
+
+  evict(): void {
+    this.#core = new ConversationCore(chat, this.#storage);
+    this.delivered = [];
+  }
+
+  #carryOut(effects: ConversationEffect[]): void {
+    for (const effect of effects) {
+      if (effect.do === "reply") this.replies.push(effect.value);
+      if (effect.do !== "deliver") continue;
+      this.delivered.push(effect.args.entries.map(({ seq }) => seq));
+      const reply: DeliverReply = { state: "live", epoch: 1, watermark: noWatermark };
+      this.#carryOut(this.#core.handle({ type: "delivered", user: effect.user, reply }, this.now));
+    }
+  }
+}
