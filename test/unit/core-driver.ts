@@ -12,16 +12,16 @@ import type { DeliverReply, Entry, ReadLogReply } from "../../shared/rpc.ts";
 
 /** An id of its own for each kind and number. */
 export const idOf = (kind: string, number: number) => `${kind}${String(number).padStart(26 - kind.length, "0")}`;
-export const alice = idOf("0A", 1);
+const alice = idOf("0A", 1);
 export const bob = idOf("0B", 1);
 export const phone = idOf("0D", 1);
 export const laptop = idOf("0D", 2);
-export const alicePhone = idOf("0D", 3);
+const alicePhone = idOf("0D", 3);
 export const chat = directConversation(alice, bob);
 export const body = new Uint8Array([1]);
-export const noWatermark = { delivered: 0, read: 0, kept: 0 };
+const noWatermark = { delivered: 0, read: 0, kept: 0 };
 
-export function entryOf(seq: number, user = alice, device = alicePhone): Entry {
+function entryOf(seq: number, user = alice, device = alicePhone): Entry {
   return { seq, id: idOf("00", seq), user, device, at: 0, body };
 }
 
