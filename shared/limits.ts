@@ -26,7 +26,7 @@ export const MAX_CONVERSATIONS_PER_USER = 10_000;
 /** Above this many dirty conversations a device compares everything instead; its row stays small. */
 export const MAX_DIRTY_PER_DEVICE = 1_000;
 /** Conversations remembered with one socket; a socket's attachment holds at most 16,384 bytes. */
-export const MAX_TRACKED_PER_SOCKET = 100;
+export const MAX_TRACKED_PER_SOCKET = 80;
 export const MAX_WAITING_SENDS_PER_USER = 256;
 export const MAX_WAITING_SEND_BYTES_PER_USER = 4 * 1024 * 1024;
 /** Catch-up requests worked off for one socket at a time. */

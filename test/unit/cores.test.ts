@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
-import { SENDS_PER_MINUTE } from "../../shared/limits.ts";
+import { MAX_TRACKED_PER_SOCKET, SENDS_PER_MINUTE } from "../../shared/limits.ts";
 import { bob, body, ConversationDriver, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
 
 const peers = (count: number) => Array.from({ length: count }, (_, n) => directConversation(bob, idOf("0C", n + 1)));
@@ -37,7 +37,7 @@ describe("a person's object", () => {
     driver.connect(phone);
     for (let round = 0; round < 50; round++) driver.answer(() => pageOf(0, 1));
     expect(driver.closed).toEqual([]);
-    expect(driver.of("message").length).toBeLessThan(100);
+    expect(driver.of("message").length).toBeLessThan(MAX_TRACKED_PER_SOCKET);
   });
 
   it("R8 a catch-up longer than what may be unacked goes on where the last connection had got to", () => {
