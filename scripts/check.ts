@@ -13,6 +13,11 @@ const checks = [
   { name: "dead code", command: ["node_modules/knip/bin/knip.js", "--no-progress"] },
 ];
 
+if (process.argv.includes("--help")) {
+  console.log(`usage: npm run check\n\nRuns, one after another: ${checks.map(({ name }) => name).join("; ")}.`);
+  process.exit();
+}
+
 let failed = 0;
 for (const { name, command } of checks) {
   const { status } = spawnSync(process.execPath, command, { stdio: "inherit" });
