@@ -4,6 +4,6 @@ import { defineConfig } from "drizzle-kit";
 export default defineConfig({
   dialect: "sqlite",
   driver: "d1-http",
-  schema: ["./workers/gateway/schema.ts", "./workers/push/schema.ts"],
+  schema: ["./workers/gateway/database/schema.ts", "./workers/push/schema.ts"],
   out: "./migrations",
 });

@@ -1,13 +1,14 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
-import { makeTokenKeys } from "./scripts/secrets.ts";
+import { makePepper, makeTokenKeys } from "./scripts/secrets.ts";
 
 /** Set here whatever .dev.vars says, so that tests do not depend on what was started on this machine before. */
 const bindings = {
   ENVIRONMENT: "development",
-  DEV_SIGN_IN: "enabled",
+  SMS_PROVIDER: "console",
   ALLOWED_ORIGINS: "https://app.example https://beta.example",
   TOKEN_KEYS: await makeTokenKeys(),
+  PEPPER: makePepper(),
   TEST_MIGRATIONS: await readD1Migrations("migrations"),
 };
 

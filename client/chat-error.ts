@@ -1,7 +1,14 @@
-import { defaultRetry, type Retry } from "../shared/errors.ts";
+import { defaultRetry, type RefusalDetails, type Retry } from "../shared/errors.ts";
 import type { SessionErrorCode } from "./session/contract.ts";
 
 export type ChatErrorCode = SessionErrorCode;
+
+interface ChatErrorOptions {
+  readonly retry?: Retry;
+  readonly requestId?: string | undefined;
+  readonly details?: RefusalDetails;
+  readonly cause?: unknown;
+}
 
 /** The one error of this package. Switch on `code`; the message is for logs. */
 export class ChatError extends Error {
@@ -10,12 +17,15 @@ export class ChatError extends Error {
   readonly retry: Retry;
   /** Names the request in the server's logs. */
   readonly requestId: string | undefined;
+  /** What else the server says: how many tries are left, or the proof with which a sign-in goes on. */
+  readonly details: RefusalDetails;
 
-  constructor(code: ChatErrorCode, options: { retry?: Retry; requestId?: string | undefined; cause?: unknown } = {}) {
+  constructor(code: ChatErrorCode, options: ChatErrorOptions = {}) {
     super(code, { cause: options.cause });
     this.code = code;
     this.retry = options.retry ?? (code in defaultRetry ? defaultRetry[code as keyof typeof defaultRetry] : "never");
     this.requestId = options.requestId;
+    this.details = options.details ?? {};
   }
 
   get retryable(): boolean {
@@ -26,4 +36,9 @@ export class ChatError extends Error {
   get retryAfterMs(): number {
     return typeof this.retry === "number" ? this.retry : 0;
   }
+}
+
+/** Whether it is one of ours with this code. */
+export function hasCode(error: unknown, code: ChatErrorCode): error is ChatError {
+  return error instanceof ChatError && error.code === code;
 }

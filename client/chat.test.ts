@@ -4,6 +4,7 @@ import type { DownFrame } from "../shared/protocol/down.ts";
 import type { UpFrame } from "../shared/protocol/up.ts";
 import { Chat, type ChatOptions } from "./chat.ts";
 import { encodeContent } from "./content.ts";
+import type { Credentials } from "./credentials.ts";
 import type { Sealer } from "./sealing.ts";
 import { idOf, me, messagesIn, myDevice, peer } from "./session/test-driver.ts";
 import { MemoryStore } from "./store/memory.ts";
@@ -59,13 +60,16 @@ afterEach(async () => {
   for (const chat of chats.splice(0)) await chat[Symbol.asyncDispose]();
 });
 
+const accountWith = (ticket: Credentials["ticket"] = async () => "ticket") => ({
+  url: "http://localhost",
+  user: me,
+  device: myDevice,
+  ticket,
+});
+
 async function open(part: Partial<ChatOptions> & { server?: Server } = {}) {
   const { server = new Server(), store = new MemoryStore(), ...rest } = part;
-  const credentials = { user: me, device: myDevice, ticket: async () => "ticket" };
-  const chat = await Chat.open({
-    ...{ url: "http://localhost", client: "test 1", credentials, store, transport: server },
-    ...rest,
-  });
+  const chat = await Chat.open({ client: "test 1", account: accountWith(), store, transport: server, ...rest });
   chats.push(chat);
   return { chat, server, store };
 }
@@ -223,9 +227,40 @@ describe("a chat", () => {
       if (calls === 1) throw new TypeError("network down");
       return "ticket";
     };
-    const { chat } = await open({ credentials: { user: me, device: myDevice, ticket } });
+    const { chat } = await open({ account: accountWith(ticket) });
     chat.connect();
     await chat.whenCaughtUp();
     expect(calls).toBe(2);
+  });
+
+  test("a ticket that opened nothing is followed by one from a renewed session, until one has opened", async () => {
+    const server = new Server();
+    const refused: Transport = {
+      open(_url, _ticket, listener) {
+        queueMicrotask(() => listener.closed(1006));
+        return { transmit: () => {}, ping: () => {}, close: () => {} };
+      },
+    };
+    let transport: Transport = refused;
+    const asked: unknown[] = [];
+    const ticket = async (options?: object) => {
+      asked.push(options);
+      return "ticket";
+    };
+    const { chat } = await open({
+      account: accountWith(ticket),
+      transport: { open: (...args) => transport.open(...args) },
+    });
+    const connectAgain = async () => {
+      chat.disconnect();
+      chat.connect();
+      await settled();
+    };
+    await connectAgain();
+    transport = server;
+    await connectAgain();
+    await chat.whenCaughtUp();
+    await connectAgain();
+    expect(asked).toEqual([{ renew: false }, { renew: true }, { renew: false }]);
   });
 });

@@ -1,7 +1,7 @@
 import { type ConversationId, type DeviceId, directConversation, type MessageId, type UserId } from "../shared/ids.ts";
-import type { Credentials } from "./auth.ts";
 import { ChatError, type ChatErrorCode } from "./chat-error.ts";
 import { type Content, decodeContent, encodeContent, unreadable } from "./content.ts";
+import type { Credentials } from "./credentials.ts";
 import { Listeners } from "./listeners.ts";
 import { OutgoingMessages, type SentMessage } from "./outgoing.ts";
 import { Runner } from "./runner.ts";
@@ -13,11 +13,10 @@ import { decidesTicks, type MessageStatus, statusOf, type Ticks, ticksOf } from 
 import { type Transport, webSocketTransport } from "./transport.ts";
 
 export interface ChatOptions {
-  /** The server, as in "https://chat.example". */
-  readonly url: string;
+  /** Whose messages, and on which device. */
+  readonly account: Credentials;
   /** Stays open when the chat is disposed of: it belongs to whoever made it. */
   readonly store: Store;
-  readonly credentials: Credentials;
   /** Name and version of the app, for the server's logs. */
   readonly client: string;
   readonly sealer?: Sealer;
@@ -68,22 +67,22 @@ export class Chat implements AsyncDisposable {
   #closedBy: ChatErrorCode | undefined;
 
   private constructor(options: ChatOptions, runner: (chat: Chat) => Runner) {
-    this.user = options.credentials.user;
-    this.device = options.credentials.device;
+    this.user = options.account.user;
+    this.device = options.account.device;
     this.#store = options.store;
     this.#sealer = options.sealer ?? plainSealer;
     this.#runner = runner(this);
   }
 
   static async open(options: ChatOptions): Promise<Chat> {
-    const { url, credentials, client, store, transport = webSocketTransport } = options;
-    const { user, device } = credentials;
+    const { account, client, store, transport = webSocketTransport } = options;
+    const { user, device } = account;
     const stored = await store.load({ user, device });
     const state = initialState({ user, device, client, random: Math.random }, stored);
     return new Chat(options, (chat) => {
       const persist = (changes: readonly Change[]) => chat.#persist(changes);
       const emit = (event: AppEvent) => chat.#hear(event);
-      return new Runner(state, { url: new URL(url).href, credentials, transport, persist, emit });
+      return new Runner(state, { account, transport, persist, emit });
     });
   }
 

@@ -1,14 +1,13 @@
 import type { Retry } from "../shared/errors.ts";
-import type { Credentials } from "./auth.ts";
 import { ChatError, type ChatErrorCode } from "./chat-error.ts";
+import type { Credentials } from "./credentials.ts";
 import type { AppEvent, Change, Effect, SessionEvent, TimerName } from "./session/contract.ts";
 import { step } from "./session/machine.ts";
 import type { SessionState } from "./session/state.ts";
 import type { Connection, Transport } from "./transport.ts";
 
 export interface World {
-  readonly url: string;
-  readonly credentials: Credentials;
+  readonly account: Credentials;
   readonly transport: Transport;
   persist(changes: readonly Change[]): Promise<void>;
   emit(event: AppEvent): void;
@@ -21,6 +20,7 @@ export class Runner {
   readonly #events: SessionEvent[] = [];
   readonly #timers = new Map<TimerName, ReturnType<typeof setTimeout>>();
   #connection: Connection | undefined;
+  #hasOpened = true;
   #isStepping = false;
   /** Fulfilled when the write under way has ended. */
   #writing: Promise<void> | undefined;
@@ -88,7 +88,7 @@ export class Runner {
 
   async #obtainTicket(connection: number): Promise<void> {
     this.dispatch(
-      await this.#world.credentials.ticket().then(
+      await this.#world.account.ticket({ renew: !this.#hasOpened }).then(
         (ticket): SessionEvent => ({ type: "ticket_obtained", connection, ticket }),
         (error): SessionEvent => ({ type: "ticket_failed", connection, ...reasonOf(error) }),
       ),
@@ -96,8 +96,12 @@ export class Runner {
   }
 
   #openSocket(connection: number, ticket: string): void {
-    this.#connection = this.#world.transport.open(this.#world.url, ticket, {
-      opened: () => this.dispatch({ type: "socket_opened", connection }),
+    this.#hasOpened = false;
+    this.#connection = this.#world.transport.open(this.#world.account.url, ticket, {
+      opened: () => {
+        this.#hasOpened = true;
+        this.dispatch({ type: "socket_opened", connection });
+      },
       received: (framed) => this.dispatch({ type: "frame", connection, framed }),
       ponged: () => this.dispatch({ type: "pong", connection }),
       closed: (code) => this.dispatch({ type: "socket_closed", connection, code }),

@@ -40,6 +40,7 @@ Sandpiper is ready at ${system.url}
   Health    curl ${system.url}/health
   State     ${values.state} (delete it to start afresh)
   Log       ${system.logFile}
+  Codes     in the log: whoever signs in with a phone number finds theirs there, and nothing is sent
   Stop      Ctrl-C
 `);
   await untilStopped(system);

@@ -23,6 +23,9 @@ export type MessageId = v.InferOutput<typeof MessageId>;
 /** A group is a ULID; a 1:1 conversation is both user ids, the smaller first, joined by a dot. */
 export const ConversationId = v.pipe(v.string(), v.regex(conversationPattern), v.check(isCanonical));
 export type ConversationId = v.InferOutput<typeof ConversationId>;
+/** Where a new device and the one that links it meet. */
+export const DeviceLinkId = ulid;
+export type DeviceLinkId = v.InferOutput<typeof DeviceLinkId>;
 /** Place of a message in its conversation: 1, 2, 3 … */
 export const Seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 export type Seq = v.InferOutput<typeof Seq>;

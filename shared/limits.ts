@@ -44,6 +44,7 @@ export const SOCKET_SILENCE_MS = 75_000;
 /** Receipts of one conversation go out at once, but no more often than this. */
 export const RECEIPT_INTERVAL_MS = 50;
 export const MAX_DEVICE_NAME_CHARS = 64;
+export const MAX_PLACE_CHARS = 64;
 
 // One conversation
 export const MAX_MEMBERS_PER_CONVERSATION = 1_024;
@@ -85,10 +86,108 @@ export const PUSH_RETRY_MS = 30_000;
 export const MAX_CACHED_STUBS = 1_000;
 export const CALL_RETRY_MS = [50, 250, 1_000] as const;
 
+// HTTP
+/** A JSON body nests no deeper than this; ours have three levels. */
+export const MAX_JSON_DEPTH_LEVELS = 16;
+
 // Tokens
 export const ACCESS_TOKEN_TTL_MS = 15 * 60_000;
 export const CONNECT_TICKET_TTL_MS = 30_000;
+/** A device that was not seen for so long has to sign in anew. */
+export const REFRESH_TOKEN_TTL_MS = 90 * 24 * 3_600_000;
+/** A refresh token that was used a moment ago gets the same answer again: the first one may have been lost. */
+export const REFRESH_GRACE_MS = 30_000;
 export const MAX_TOKEN_CHARS = 4_096;
+
+// Signing in
+export const CODE_DIGITS = 6;
+export const CODE_TTL_MS = 10 * 60_000;
+export const MAX_CODE_TRIES = 5;
+/** Pauses between one code and the next; the last one repeats. */
+export const CODE_RESEND_MS = [60_000, 120_000, 300_000, 600_000] as const;
+export const MAX_CODES_PER_NUMBER_PER_DAY = 10;
+/** A number's attempts are forgotten when nothing has happened for so long. */
+export const VERIFICATION_WIPE_MS = 24 * 3_600_000;
+/** A right code stays good for so long while its bearer looks for the PIN. */
+export const PROOF_TTL_MS = 10 * 60_000;
+export const MAX_PHONE_CHARS = 32;
+export const MIN_PIN_DIGITS = 4;
+export const MAX_PIN_DIGITS = 20;
+/** The PIN of somebody who was not seen for so long can be given up, and the account with it. */
+export const PIN_DECAY_MS = 7 * 24 * 3_600_000;
+/** For both tries together. */
+export const SMS_TIMEOUT_MS = 10_000;
+/** Between a try that failed in passing and the only other one. */
+export const SMS_RETRY_MS = 500;
+
+// Linking a device
+export const DEVICE_LINK_TTL_MS = 10 * 60_000;
+export const MAX_LINK_MESSAGES = 16;
+export const MAX_LINK_MESSAGE_BYTES = 32 * 1024;
+export const LINK_POLL_INTERVAL_MS = 1_000;
+/** Told to come back later than this, a device that links another says so instead of waiting. */
+export const MAX_LINK_RETRY_MS = 10_000;
+
+// People
+export const MAX_PROFILE_NAME_CHARS = 64;
+export const MAX_ABOUT_CHARS = 140;
+export const MIN_USERNAME_CHARS = 3;
+export const MAX_USERNAME_CHARS = 32;
+/** A name that was reserved and not confirmed is free again after this. */
+export const USERNAME_RESERVATION_MS = 5 * 60_000;
+/** A name that was given up stays out of others' reach for so long. */
+export const USERNAME_HOLD_MS = 30 * 24 * 3_600_000;
+export const MAX_CONTACTS_PER_USER = 5_000;
+export const MAX_BLOCKED_PER_USER = 5_000;
+export const MAX_EXCEPTIONS_PER_AUDIENCE = 500;
+export const MAX_HASHES_PER_DISCOVERY = 500;
+export const MAX_REPORT_EVIDENCE_CHARS = 32 * 1024;
+export const MAX_ALERTS_PER_DEVICE = 20;
+/** Nobody was seen on any of the person's devices: they are warned, and then removed. */
+export const IDLE_WARNING_MS = 335 * 24 * 3_600_000;
+export const IDLE_REMOVAL_MS = 365 * 24 * 3_600_000;
+/** Work of a removal that is under way at a time, and when what failed is tried again. */
+export const MAX_PARALLEL_REMOVALS = 16;
+export const REMOVAL_RETRY_MS = 30_000;
+/** An answer waits so long for a removal to be complete; it goes on without being waited for. */
+export const REMOVAL_ANSWER_MS = 10_000;
+
+// Rate limits
+export interface Bucket {
+  /** What may be spent at once. */
+  readonly capacity: number;
+  /** The time in which one comes back. */
+  readonly refillMs: number;
+  /** What is answered when nobody knows how full it is: where abuse costs money, privacy or an account, no. */
+  readonly whenStoreFails: "allow" | "refuse";
+}
+
+/** A limiter that is full again within this time writes nothing: so long it does not fall asleep. */
+export const LIMITER_MEMORY_MS = 10_000;
+
+/** By who or what is limited: an address, a range of phone numbers, the whole system. */
+export const publicBuckets = {
+  code_ip: { capacity: 20, refillMs: 180_000, whenStoreFails: "refuse" },
+  code_prefix: { capacity: 500, refillMs: 7_200, whenStoreFails: "refuse" },
+  code_global: { capacity: 50_000, refillMs: 72, whenStoreFails: "refuse" },
+  guess_ip: { capacity: 60, refillMs: 60_000, whenStoreFails: "refuse" },
+  device_link_ip: { capacity: 60, refillMs: 60_000, whenStoreFails: "allow" },
+} as const satisfies Record<string, Bucket>;
+export type PublicBucket = keyof typeof publicBuckets;
+
+/** Of one person; they stand in the person's own object. */
+export const personBuckets = {
+  account: { capacity: 120, refillMs: 1_000, whenStoreFails: "refuse" },
+  /** Counted in numbers asked about: some 5,000 a day. */
+  discovery: { capacity: 5_000, refillMs: 17_280, whenStoreFails: "refuse" },
+  lookup: { capacity: 200, refillMs: 30_000, whenStoreFails: "refuse" },
+  username: { capacity: 10, refillMs: 3_600_000, whenStoreFails: "refuse" },
+  report: { capacity: 20, refillMs: 3_600_000, whenStoreFails: "refuse" },
+  device_link: { capacity: 10, refillMs: 600_000, whenStoreFails: "refuse" },
+  export: { capacity: 3, refillMs: 8 * 3_600_000, whenStoreFails: "refuse" },
+  pin: { capacity: 5, refillMs: 6 * 3_600_000, whenStoreFails: "refuse" },
+} as const satisfies Record<string, Bucket>;
+export type PersonBucket = keyof typeof personBuckets;
 
 // Devices' side
 export const RECONNECT_MIN_MS = 500;

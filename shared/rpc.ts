@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { LinkState } from "./api/devices.ts";
 import { ErrorCode, Retry } from "./errors.ts";
 import { ConversationId, Cursor, DeviceId, MessageId, Seq, Time, UserId } from "./ids.ts";
 import {
@@ -7,6 +8,10 @@ import {
   MAX_DEVICE_NAME_CHARS,
   MAX_MEMBERS_PER_CONVERSATION,
   MAX_PAGE_ENTRIES,
+  type PersonBucket,
+  type PublicBucket,
+  personBuckets,
+  publicBuckets,
 } from "./limits.ts";
 
 /**
@@ -102,6 +107,17 @@ export const PutWatermark = v.object({
 export type PutWatermark = v.InferOutput<typeof PutWatermark>;
 export type PutWatermarkReply = { ok: false; code: ErrorCode } | { ok: true; head: Cursor; watermark: Watermark };
 
+/** In a 1:1 conversation: what the other one writes from now on is placed, but is not for this member. */
+export const SetBlock = v.object({ user: UserId, blocked: v.boolean(), requestId });
+export type SetBlock = v.InferOutput<typeof SetBlock>;
+
+/**
+ * Everything of this person leaves the conversation: a 1:1 conversation altogether, from a group what they wrote and their
+ * membership. Nothing that comes late brings it back.
+ */
+export const EraseMember = v.object({ user: UserId, devices: v.array(DeviceId), requestId });
+export type EraseMember = v.InferOutput<typeof EraseMember>;
+
 export const SignalTyping = v.object({ user: UserId, requestId });
 export type SignalTyping = v.InferOutput<typeof SignalTyping>;
 
@@ -118,6 +134,8 @@ export interface ConversationRpc {
   putWatermark(call: PutWatermark): Promise<PutWatermarkReply>;
   signalTyping(call: SignalTyping): Promise<void>;
   createGroup(call: CreateGroup): Promise<void>;
+  setBlock(call: SetBlock): Promise<void>;
+  eraseMember(call: EraseMember): Promise<void>;
 }
 
 // ── asked of a person ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -156,16 +174,130 @@ export type AskWatermarkReply = Watermark & { missingAbove: Cursor };
 export const AskWatermark = v.object({ conversation: ConversationId });
 export type AskWatermark = v.InferOutput<typeof AskWatermark>;
 
+/** Where a device's refresh tokens have got: each is one generation of its family, and only the newest is good. */
+export const SessionRef = v.object({ family: v.string(), generation: Seq });
+export type SessionRef = v.InferOutput<typeof SessionRef>;
+
+/** Adds a device, or signs one in again that is known; either way it gets a new family. */
 export const RegisterDevice = v.object({
   device: DeviceId,
   name: v.pipe(v.string(), v.maxLength(MAX_DEVICE_NAME_CHARS)),
+  /** Where it is, as far as the network tells. */
+  place: v.optional(v.string()),
+  /** Removes all other devices first. */
+  revokeOthers: v.optional(v.boolean()),
   requestId,
 });
 export type RegisterDevice = v.InferOutput<typeof RegisterDevice>;
-export type RegisterDeviceReply = { ok: true } | { ok: false; code: ErrorCode };
+export type RegisterDeviceReply = { ok: true; session: SessionRef } | { ok: false; code: ErrorCode };
 
 export const RevokeDevice = v.object({ device: DeviceId, requestId });
 export type RevokeDevice = v.InferOutput<typeof RevokeDevice>;
+/** False: there is no such device. */
+export type RevokeDeviceReply = { found: boolean };
+
+export const RenameDevice = v.object({ device: DeviceId, name: v.string() });
+export type RenameDevice = v.InferOutput<typeof RenameDevice>;
+
+export type DeviceListed = {
+  device: DeviceId;
+  name: string;
+  addedAt: number;
+  lastSeenAt: number | undefined;
+  isOnline: boolean;
+  place: string | undefined;
+};
+
+/** Whether this device may ask for something over HTTP, and takes the cost from a bucket of its person. */
+export const Admit = v.object({
+  device: DeviceId,
+  bucket: v.picklist(Object.keys(personBuckets) as PersonBucket[]),
+  cost: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
+export type Admit = v.InferOutput<typeof Admit>;
+export type AdmitReply = { ok: true } | { ok: false; code: "unauthenticated" | "rate_limited"; retry: Retry };
+
+/**
+ * Uses a refresh token up. An older generation ends the family, unless it is the last one and the answer to it may have
+ * been lost a moment ago.
+ */
+export const Refresh = v.object({
+  device: DeviceId,
+  session: SessionRef,
+  /** The device connects at once: the rotation is written in the row which that costs anyway. */
+  connects: v.boolean(),
+  requestId,
+});
+export type Refresh = v.InferOutput<typeof Refresh>;
+export type RefreshReply = { ok: true; session: SessionRef } | { ok: false; code: "unauthenticated" };
+
+/** A PIN is compared by its verifier: the gateway stretches it, the object never sees it. */
+export const SetPin = v.object({ verifier: v.nullable(v.string()) });
+export type SetPin = v.InferOutput<typeof SetPin>;
+
+/** Whether a sign-in with a right code may go on. Wrong PINs are counted. */
+export const AssessSignIn = v.object({
+  verifier: v.optional(v.string()),
+  device: v.optional(DeviceId),
+  revokeOthers: v.boolean(),
+});
+export type AssessSignIn = v.InferOutput<typeof AssessSignIn>;
+export type AssessSignInReply =
+  | { ok: true }
+  /** `canReset`: nobody was seen here for so long that the number may have a new owner. */
+  | {
+      ok: false;
+      code: "pin_required" | "pin_wrong" | "too_many_devices" | "rate_limited";
+      retry: Retry;
+      canReset: boolean;
+    };
+
+/** Something that the person should see on all of their devices. */
+export const RaiseAlert = v.object({ kind: v.literal("code_requested"), requestId });
+export type RaiseAlert = v.InferOutput<typeof RaiseAlert>;
+
+/** How this person stands to another: `accepted` what they write is no request; `blocked` it does not arrive. */
+export const SetPeer = v.object({
+  peer: UserId,
+  change: v.picklist(["accept", "block", "unblock"]),
+  requestId,
+});
+export type SetPeer = v.InferOutput<typeof SetPeer>;
+export type SetPeerReply = { ok: true } | { ok: false; code: "too_many" };
+
+export type PersonOverview = {
+  hasPin: boolean;
+  blocked: UserId[];
+  /** Strangers who have written and were not accepted. */
+  requests: UserId[];
+  conversations: ConversationId[];
+};
+
+export const AskPresence = v.object({ viewer: UserId });
+export type AskPresence = v.InferOutput<typeof AskPresence>;
+/** Hidden: the viewer is blocked, or was not accepted after they wrote. */
+export type PresenceReply = { isHidden: true } | { isHidden: false; isOnline: boolean; lastSeenAt: number | undefined };
+
+/** Another person keeps something about this one, who has to be told should that one be removed. */
+export const NotePeer = v.object({ peer: UserId });
+export type NotePeer = v.InferOutput<typeof NotePeer>;
+/** False: there is no such person (any more), so nothing about them may be kept. */
+export type NotePeerReply = { isHere: boolean };
+
+/** The other person of a 1:1 conversation is gone: nothing of it stays in the inbox. */
+export const ForgetPeer = v.object({ peer: UserId, requestId });
+export type ForgetPeer = v.InferOutput<typeof ForgetPeer>;
+
+export const RemovePerson = v.object({ requestId });
+export type RemovePerson = v.InferOutput<typeof RemovePerson>;
+/** What was removed so far. */
+export type RemovePersonReply = {
+  isComplete: boolean;
+  devices: number;
+  conversations: number;
+  databaseRows: number;
+  files: number;
+};
 
 /**
  * The upgrade request's own header, set by the gateway after it has checked origin and ticket (whatever a client sends
@@ -177,6 +309,8 @@ export const Connect = v.object({
   device: DeviceId,
   ticket: v.string(),
   ticketExpiresAt: Time,
+  /** Where the device is, for its owner to see. */
+  place: v.optional(v.string()),
   /** Where conversations that this person starts should live. */
   locationHint: v.optional(v.string()),
   requestId,
@@ -192,5 +326,96 @@ export interface UserRpc {
   /** Whether this person exists: asked once, before the first message to them. */
   isRegistered(): Promise<boolean>;
   registerDevice(call: RegisterDevice): Promise<RegisterDeviceReply>;
-  revokeDevice(call: RevokeDevice): Promise<void>;
+  revokeDevice(call: RevokeDevice): Promise<RevokeDeviceReply>;
+  renameDevice(call: RenameDevice): Promise<{ found: boolean }>;
+  listDevices(): Promise<DeviceListed[]>;
+  admit(call: Admit): Promise<AdmitReply>;
+  refresh(call: Refresh): Promise<RefreshReply>;
+  setPin(call: SetPin): Promise<void>;
+  assessSignIn(call: AssessSignIn): Promise<AssessSignInReply>;
+  raiseAlert(call: RaiseAlert): Promise<void>;
+  setPeer(call: SetPeer): Promise<SetPeerReply>;
+  overview(): Promise<PersonOverview>;
+  askPresence(call: AskPresence): Promise<PresenceReply>;
+  notePeer(call: NotePeer): Promise<NotePeerReply>;
+  forgetPeer(call: ForgetPeer): Promise<void>;
+  removePerson(call: RemovePerson): Promise<RemovePersonReply>;
+}
+
+// ── asked of a phone number's verification object ───────────────────────────────────────────────────────────────────
+
+/** Also what it says of a number that never asked. Times are ms since 1970. */
+export type CodeReply =
+  | { ok: true; code: string; expiresAt: number; nextSendAt: number; triesLeft: number }
+  | { ok: false; nextSendAt: number };
+export type GuessReply = { ok: true; proof: string; expiresAt: number } | { ok: false; triesLeft: number };
+
+/**
+ * A number's sign-in attempts, named by the number's keyed hash. It is reached through itty-durable's stub, which passes
+ * arguments as JSON; the gateway decodes everything before. Codes are stored hashed; a code and a proof are good once.
+ */
+export interface VerificationRpc {
+  /** A new code, to be sent; or when the next one may be asked for. */
+  issueCode(): Promise<CodeReply>;
+  /** The last code could not be sent: another may be asked for at once. */
+  withdrawCode(): Promise<void>;
+  guess(code: string): Promise<GuessReply>;
+  /** Uses the proof up. */
+  redeem(proof: string): Promise<{ ok: boolean }>;
+}
+
+// ── asked of the place where two devices meet ───────────────────────────────────────────────────────────────────────
+
+export type LinkSide = "new" | "old";
+export type LinkView = { deviceName: string; place: string | undefined; expiresAt: number; state: LinkState };
+export type LinkRefusal = { ok: false; code: "not_found" | "taken" | "too_many" };
+
+const linkSide = v.picklist(["new", "old"]);
+export const OpenLink = v.object({ deviceName: v.string(), place: v.optional(v.string()) });
+export type OpenLink = v.InferOutput<typeof OpenLink>;
+export const ApproveLink = v.object({ user: UserId, device: DeviceId, sealed: v.string() });
+export type ApproveLink = v.InferOutput<typeof ApproveLink>;
+/** `user`, `device`: the caller, on the side of the device that approved. */
+export const SendOverLink = v.object({
+  side: linkSide,
+  user: v.optional(UserId),
+  device: v.optional(DeviceId),
+  sealed: v.string(),
+});
+export type SendOverLink = v.InferOutput<typeof SendOverLink>;
+export const PollLink = v.object({
+  side: linkSide,
+  user: v.optional(UserId),
+  device: v.optional(DeviceId),
+  after: Cursor,
+});
+export type PollLink = v.InferOutput<typeof PollLink>;
+
+/** It forgets everything ten minutes after it was opened. */
+export interface RendezvousRpc {
+  open(call: OpenLink): Promise<{ expiresAt: number }>;
+  view(): Promise<{ ok: true; view: LinkView } | LinkRefusal>;
+  approve(call: ApproveLink): Promise<{ ok: true } | LinkRefusal>;
+  send(call: SendOverLink): Promise<{ ok: true } | LinkRefusal>;
+  poll(
+    call: PollLink,
+  ): Promise<{ ok: true; state: LinkState; messages: { number: number; sealed: string }[] } | LinkRefusal>;
+  /** Once: which device of whom has approved, and what the new device is called. */
+  complete(): Promise<
+    { ok: true; user: UserId; device: DeviceId; deviceName: string; place: string | undefined } | LinkRefusal
+  >;
+}
+
+// ── asked of a limiter ──────────────────────────────────────────────────────────────────────────────────────────────
+
+export const TakeFromBucket = v.object({
+  bucket: v.picklist(Object.keys(publicBuckets) as PublicBucket[]),
+  cost: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+});
+export type TakeFromBucket = v.InferOutput<typeof TakeFromBucket>;
+export type TakeReply = { ok: true } | { ok: false; retryMs: number };
+
+/** One object for each bucket and whoever is limited, named `<bucket>:<keyed hash>`. */
+export interface LimiterRpc {
+  take(call: TakeFromBucket): Promise<TakeReply>;
 }

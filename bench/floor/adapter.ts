@@ -39,7 +39,14 @@ export interface Pair {
   encodeSends(ids: readonly number[]): Frame[];
 }
 
+/** The system under load. */
+export interface Target {
+  origin: URL;
+  /** What it has logged. */
+  logFile: string;
+}
+
 export interface Adapter {
   /** Called once for each pair, before any load. Everything slow belongs here, such as signing two people in. */
-  openPair(origin: URL, pair: number, body: Uint8Array): Promise<Pair>;
+  openPair(target: Target, pair: number, body: Uint8Array): Promise<Pair>;
 }

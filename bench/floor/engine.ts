@@ -1,8 +1,9 @@
 // workerd, started by Miniflare for the sake of its D1, R2 and queues, but with a socket of its own into the Worker:
 // nothing of Miniflare's stands on the way of a request or a frame.
 
-import { readFileSync } from "node:fs";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, type V4WorkerOptions } from "miniflare";
 
@@ -21,6 +22,8 @@ export interface Subject {
 export interface Engine {
   origin: string;
   pid: number;
+  /** What the Worker has logged. */
+  logFile: string;
   stop(): Promise<void>;
 }
 
@@ -28,11 +31,16 @@ export interface Engine {
 export const engineVersion: string = createRequire(import.meta.resolve("miniflare"))("workerd/package.json").version;
 
 export async function startEngine(subject: Subject, stateDirectory: string): Promise<Engine> {
+  const logFile = join(stateDirectory, "engine.log");
+  writeFileSync(logFile, "");
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       cf: false,
       log: new Log(LogLevel.WARN),
-      handleStructuredLogs: ({ message }) => process.stderr.write(`${message}\n`),
+      handleStructuredLogs: ({ level, message }) => {
+        appendFileSync(logFile, `${message}\n`);
+        if (level === "warn" || level === "error") process.stderr.write(`${message}\n`);
+      },
       resourcePersistencePath: stateDirectory,
       workers: [
         {
@@ -48,6 +56,7 @@ export async function startEngine(subject: Subject, stateDirectory: string): Pro
   return {
     origin: (await miniflare.unsafeGetDirectURL()).href,
     pid: childProcess("workerd"),
+    logFile,
     stop: () => miniflare.dispose(),
   };
 }

@@ -11,6 +11,7 @@ import { closeSocket, openSocket } from "./socket.ts";
 export interface Job {
   adapterUrl: string;
   origin: string;
+  logFile: string;
   enginePid: number;
   pairs: number;
   window: number;
@@ -108,10 +109,11 @@ interface Lane {
 async function openLanes(job: Job): Promise<Lane[]> {
   const { adapter }: { adapter: Adapter } = await import(job.adapterUrl);
   const body = randomBytes(job.bodyBytes);
+  const target = { origin: new URL(job.origin), logFile: job.logFile };
   const lanes: Lane[] = [];
   let next = 0;
   const openInTurn = async () => {
-    while (next < job.pairs) lanes.push(await openLane(await adapter.openPair(new URL(job.origin), next++, body)));
+    while (next < job.pairs) lanes.push(await openLane(await adapter.openPair(target, next++, body)));
   };
   await Promise.all(Array.from({ length: OPENING_AT_ONCE }, openInTurn));
   return lanes;

@@ -75,6 +75,7 @@ async function measure(subject: Subject, load: Load): Promise<Measure> {
       ...load,
       adapterUrl: subject.adapterUrl,
       origin: engine.origin,
+      logFile: engine.logFile,
       enginePid: engine.pid,
       bodyBytes: BODY_BYTES,
       warmUpSeconds: WARM_UP_SECONDS,

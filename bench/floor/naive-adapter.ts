@@ -3,7 +3,7 @@ import type { Adapter, MessageEvent, Seat } from "./adapter.ts";
 const ID_BYTES = 4;
 
 export const adapter: Adapter = {
-  async openPair(origin, pair, body) {
+  async openPair({ origin }, pair, body) {
     const sender = `sender-${pair}`;
     const recipient = `recipient-${pair}`;
     return {

@@ -1,10 +1,13 @@
 import { encodeTime } from "ulid";
+import { type Account, MemoryStore, requestCode, signIn } from "../../client/index.ts";
+import { codesInLog } from "../../scripts/codes.ts";
+import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_BODY_BYTES } from "../../shared/limits.ts";
 import { decodeDown, encodeUp, joinBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
-import type { Adapter, MessageEvent, Seat } from "./adapter.ts";
+import type { Adapter, MessageEvent, Seat, Target } from "./adapter.ts";
 
 /** Digits of a ULID. */
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -13,15 +16,20 @@ const RANDOM_DIGITS = 16;
 /** Room that a message's part of a frame's header takes, generously. */
 const MESSAGE_HEADER_BYTES = 64;
 
-/** The real gateway and objects: development sign-in, ticket, one socket a person; the recipient acks what arrives. */
+/**
+ * The real gateway and objects: sign-in by phone, ticket, one socket a person. The two know each other, and the recipient
+ * acks what arrives.
+ */
 export const adapter: Adapter = {
-  async openPair(origin, pair, body) {
-    const [sender, recipient] = [await signIn(origin, `sender-${pair}`), await signIn(origin, `recipient-${pair}`)];
+  async openPair(target, pair, body) {
+    const [sender, recipient] = [await signUp(target, 2 * pair), await signUp(target, 2 * pair + 1)];
+    await sender.contacts.add(recipient.user);
+    await recipient.contacts.add(sender.user);
     const conversation = directConversation(sender.user, recipient.user);
     const time = encodeTime(Date.now());
     return {
-      sender: seat(sender),
-      recipient: seat(recipient),
+      sender: await seat(sender),
+      recipient: await seat(recipient),
       encodeSends: (ids) =>
         encodeSends(
           conversation,
@@ -48,32 +56,18 @@ function encodeSends(conversation: string, ids: readonly string[], body: Uint8Ar
   return frames;
 }
 
-interface SignedIn {
-  user: string;
-  socketUrl: string;
-  ticket: string;
+async function signUp({ origin, logFile }: Target, person: number): Promise<Account> {
+  const phone = fictitiousPhone(person);
+  const code = await codesInLog(logFile)(phone, () => requestCode(origin.href, phone));
+  return signIn({ url: origin.href, store: new MemoryStore(), phone, code, deviceName: "bench" });
 }
 
-async function signIn(origin: URL, name: string): Promise<SignedIn> {
-  const { user, accessToken } = await post(new URL("/v1/dev/sign-in", origin), { name });
-  const { ticket } = await post(new URL("/v1/connect-ticket", origin), {}, accessToken);
-  const url = new URL("/v1/connect", origin);
+async function seat(account: Account): Promise<Seat> {
+  const url = new URL("/v1/connect", account.url);
   url.protocol = "ws:";
-  if (!user || !ticket) throw new Error("the gateway gave no user or no ticket");
-  return { user, socketUrl: url.href, ticket };
-}
-
-async function post(url: URL, body: object, token?: string): Promise<Record<string, string>> {
-  const headers = { "content-type": "application/json", ...(token ? { authorization: `Bearer ${token}` } : {}) };
-  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-  if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${await response.text()}`);
-  return (await response.json()) as Record<string, string>;
-}
-
-function seat({ socketUrl, ticket }: SignedIn): Seat {
   return {
-    url: socketUrl,
-    protocols: [SUBPROTOCOL, `${TICKET_PREFIX}${ticket}`],
+    url: url.href,
+    protocols: [SUBPROTOCOL, `${TICKET_PREFIX}${await account.ticket()}`],
     greeting: encodeUp({ type: "hello", client: "bench" }),
     read: (wire) => readFrame(decodeDown(wire).frame),
   };

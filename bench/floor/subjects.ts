@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Miniflare } from "miniflare";
-import { makeTokenKeys } from "../../scripts/secrets.ts";
+import { makePepper, makeTokenKeys } from "../../scripts/secrets.ts";
 import type { Subject } from "./engine.ts";
 
 export type SubjectName = "floor" | "product";
@@ -26,14 +26,20 @@ export const subjects: Partial<Record<SubjectName, Subject>> = {
       durableObjects: {
         USER: { className: "UserObject", useSQLite: true },
         CONVERSATION: { className: "ConversationObject", useSQLite: true },
+        VERIFICATION: { className: "VerificationObject", useSQLite: true },
+        RENDEZVOUS: { className: "RendezvousObject", useSQLite: true },
+        LIMITER: { className: "LimiterObject", useSQLite: true },
       },
       d1Databases: ["DB"],
       r2Buckets: ["MEDIA"],
       queueProducers: { PUSH_QUEUE: "sandpiper-push" },
       bindings: {
         ENVIRONMENT: "development",
-        DEV_SIGN_IN: "enabled",
+        SMS_PROVIDER: "console",
         TOKEN_KEYS: await makeTokenKeys(),
+        PEPPER: makePepper(),
+        // Everybody signs in from the same address.
+        SIGN_IN_LIMIT_FACTOR: "1000000",
         // The limit for people would be the only thing measured.
         SENDS_PER_MINUTE: "1000000000",
       },

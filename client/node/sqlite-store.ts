@@ -1,7 +1,9 @@
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { ErrorCode } from "../../shared/errors.ts";
 import type { ConversationId } from "../../shared/ids.ts";
 import type { Change, ChangeType, Stored } from "../session/contract.ts";
+import type { SessionStore, StoredSession } from "../session-store.ts";
 import {
   type ConversationSummary,
   type MessagePage,
@@ -50,6 +52,15 @@ const migrations = [
   CREATE UNIQUE INDEX message_place ON message (conversation, seq) WHERE seq IS NOT NULL;
   CREATE UNIQUE INDEX message_unplaced ON message (conversation, id) WHERE seq IS NULL;
   `,
+  `
+  CREATE TABLE session (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    user TEXT NOT NULL,
+    device TEXT NOT NULL,
+    refresh_token TEXT,
+    is_signed_out INTEGER NOT NULL
+  ) STRICT;
+  `,
 ] as const;
 
 const columns = "conversation, id, seq, user, device, at, content, failure";
@@ -92,13 +103,14 @@ function upsert(column: string, value: string): string {
     ON CONFLICT DO UPDATE SET ${column} = ${value}`;
 }
 
-/** A device's store in one SQLite file. What is persisted has reached the disk. */
-export class SqliteStore implements Store {
+/** A device's store in one SQLite file, its session included. What is persisted has reached the disk. */
+export class SqliteStore implements Store, SessionStore {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
   /** @param path a file, or ":memory:" */
   constructor(path: string) {
+    if (path !== ":memory:") keepPrivate(path);
     this.#db = new DatabaseSync(path);
     this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
     this.#migrate();
@@ -150,6 +162,22 @@ export class SqliteStore implements Store {
       return { conversation: id, have, read, unread, peers: this.#peers(id), last };
     });
     return Promise.all(summaries);
+  }
+
+  async loadSession(): Promise<StoredSession | undefined> {
+    const [row] = this.#all<SessionRow>("SELECT * FROM session");
+    if (!row) return undefined;
+    const { user, device, refresh_token: refreshToken, is_signed_out } = row;
+    return { user, device, ...(refreshToken !== null && { refreshToken }), isSignedOut: is_signed_out === 1 };
+  }
+
+  async saveSession(session: StoredSession | undefined): Promise<void> {
+    if (!session) return this.#run("DELETE FROM session");
+    const { user, device, refreshToken, isSignedOut } = session;
+    this.#run(
+      "INSERT OR REPLACE INTO session (only, user, device, refresh_token, is_signed_out) VALUES (1, ?, ?, ?, ?)",
+      ...[user, device, refreshToken ?? null, isSignedOut ? 1 : 0],
+    );
   }
 
   async close(): Promise<void> {
@@ -217,7 +245,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  #run(sql: string, ...parameters: (string | number)[]): void {
+  #run(sql: string, ...parameters: (string | number | null)[]): void {
     this.#prepare(sql).run(...parameters);
   }
 
@@ -234,6 +262,12 @@ export class SqliteStore implements Store {
   }
 }
 
+/** Messages and the session are the person's alone; the files that SQLite keeps beside this one take its mode over. */
+function keepPrivate(path: string): void {
+  closeSync(openSync(path, "a", 0o600));
+}
+
+type SessionRow = { user: string; device: string; refresh_token: string | null; is_signed_out: number };
 type DeviceRow = { user: string; device: string; last_minted: string | null };
 type ConversationRow = { id: string; have: number; read: number; read_confirmed: number; unread: number };
 type PeerRow = { user: string; delivered: number; read: number };

@@ -50,7 +50,13 @@ export function greeted(turn: Turn): void {
 }
 
 /** Only these end the session; anything else may be better on the next connection, however long that takes. */
-const lasting: ReadonlySet<SessionErrorCode> = new Set(["replaced", "revoked", "unauthenticated", "forbidden_origin"]);
+const lasting: ReadonlySet<SessionErrorCode> = new Set([
+  "replaced",
+  "revoked",
+  "signed_out",
+  "unauthenticated",
+  "forbidden_origin",
+]);
 
 export function endConnection(turn: Turn, code: SessionErrorCode, retry: Retry): void {
   if (lasting.has(code)) close(turn, code);

@@ -1,7 +1,7 @@
 import type { ErrorCode, Retry } from "../../shared/errors.ts";
 import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
 import type { Framed } from "../../shared/protocol/codec.ts";
-import type { DownFrame } from "../../shared/protocol/down.ts";
+import type { Alert, DownFrame } from "../../shared/protocol/down.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 
 /**
@@ -203,8 +203,18 @@ export type Phase =
   /** For good. */
   | "closed";
 
-/** Codes of the wire, and those that arise on the device itself. */
-export type SessionErrorCode = ErrorCode | "outbox_full" | "closed" | "store_failed" | "wrong_account";
+/**
+ * Codes of the wire, and those that arise on the device itself; of these, a text that is no link's code (`link_invalid`) and
+ * bytes that the linked device did not send (`tampered`) never reach a session.
+ */
+export type SessionErrorCode =
+  | ErrorCode
+  | "outbox_full"
+  | "closed"
+  | "store_failed"
+  | "wrong_account"
+  | "link_invalid"
+  | "tampered";
 
 export type AppEvent =
   | { readonly type: "state"; readonly state: Phase; readonly code?: SessionErrorCode }
@@ -246,6 +256,8 @@ export type AppEvent =
       readonly user: UserId;
       readonly active: boolean;
     }
+  /** Something about the account that its owner should see. Comes once, unless the app ends before the server knows that. */
+  | Alert
   /** The server refused something that nobody waits for. */
   | { readonly type: "problem"; readonly code: ErrorCode; readonly conversation?: ConversationId };
 

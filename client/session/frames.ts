@@ -2,6 +2,7 @@ import { Refusal } from "../../shared/errors.ts";
 import { type MessageId, messageTime } from "../../shared/ids.ts";
 import { MAX_ID_AHEAD_MS } from "../../shared/limits.ts";
 import type { DownFrame, DownType, ErrorFrame } from "../../shared/protocol/down.ts";
+import { receiveAlert } from "./alerts.ts";
 import { backOff, close, endConnection, greeted, heard } from "./connection.ts";
 import type { EventOf } from "./contract.ts";
 import { abandonGap, compareEverything, endRepair, receiveEntries, receiveMessage, receiveSent } from "./inbox.ts";
@@ -25,6 +26,7 @@ const handlers: FrameHandlers = {
   entries,
   receipt: receiveReceipt,
   typing: (turn, { conversation, user }) => receiveTyping(turn, conversation, user),
+  alert: receiveAlert,
   error: refused,
   bye: (turn, { code, retry }) => endConnection(turn, code, retry),
 };

@@ -89,11 +89,11 @@ describe("connecting", () => {
     expect(driver.emitted("state").at(-1)).toEqual({ type: "state", state: "closed", code: "wrong_account" });
   });
 
-  test.each(["replaced", "revoked"] as const)("%s closes for good, by bye and by close code", (code) => {
+  test.each(["replaced", "revoked", "signed_out"] as const)("%s closes for good, by bye and by close code", (code) => {
     const byBye = new TestDriver().goLive();
     byBye.receive({ type: "bye", code, retry: "never" });
     const byCode = new TestDriver().goLive();
-    byCode.loseSocket({ replaced: 4002, revoked: 4001 }[code]);
+    byCode.loseSocket({ replaced: 4002, revoked: 4001, signed_out: 4003 }[code]);
     for (const driver of [byBye, byCode]) {
       expect(driver.emitted("state")).toEqual([{ type: "state", state: "closed", code }]);
       driver.do({ type: "connect" });
@@ -846,4 +846,22 @@ test("a refusal that nobody waits for is told as a problem", () => {
   const driver = new TestDriver({ random: seededRandom(2) }).goLive();
   driver.receive({ type: "error", code: "seq_unknown", retry: "never", conversation: chat });
   expect(driver.emitted("problem")).toEqual([{ type: "problem", code: "seq_unknown", conversation: chat }]);
+});
+
+test("an alert is told once and noted every time, after the app was told", () => {
+  const driver = new TestDriver();
+  driver.openSocket();
+  const alert = { type: "alert", alert: 1, kind: "device_added", at: 7, name: "Laptop" } as const;
+  driver.forget();
+  driver.receive(alert);
+  expect(driver.effects).toEqual([
+    { type: "emit", event: alert },
+    { type: "transmit", frame: { type: "noted", alert: 1 } },
+  ]);
+  driver.loseSocket();
+  driver.openSocket();
+  driver.receive(alert);
+  driver.receive({ ...alert, alert: 2, kind: "device_removed" });
+  expect(driver.emitted("alert").map(({ kind }) => kind)).toEqual(["device_added", "device_removed"]);
+  expect(driver.transmitted("noted").map(({ alert: number }) => number)).toEqual([1, 1, 2]);
 });

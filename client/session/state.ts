@@ -57,6 +57,8 @@ export interface SessionState {
   readonly unconfirmedReads: ReadonlyMap<ConversationId, number>;
 
   readonly typing: ReadonlyMap<string, Typist>;
+  /** The app has been told of this one and all before it. */
+  readonly lastAlert: number;
 
   // The store
   readonly persistedBatch: number;
@@ -164,6 +166,7 @@ export function initialState(config: SessionConfig, stored: Stored): SessionStat
     unsentReads: new Map(rows.filter((row) => row.read > row.readConfirmed).map((row) => [row.conversation, 0])),
     unconfirmedReads: new Map(),
     typing: new Map(),
+    lastAlert: 0,
     persistedBatch: 0,
     writing: undefined,
     gathering: emptyBatch(1),

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SqliteStore } from "../node/sqlite-store.ts";
 import type { Change } from "../session/contract.ts";
+import type { SessionStore } from "../session-store.ts";
 import { MemoryStore } from "./memory.ts";
 import type { Store } from "./store.ts";
 
@@ -30,11 +31,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+type AnyStore = Store & SessionStore;
+
 interface Kind {
   readonly name: string;
-  readonly open: () => Store;
+  readonly open: () => AnyStore;
   /** The same store after the process has ended. */
-  readonly reopen: (store: Store) => Promise<Store>;
+  readonly reopen: (store: AnyStore) => Promise<AnyStore>;
 }
 
 const kinds: Kind[] = [
@@ -50,7 +53,7 @@ const kinds: Kind[] = [
 ];
 
 describe.each(kinds)("a store: $name", ({ open, reopen }) => {
-  let store: Store;
+  let store: AnyStore;
   beforeEach(async () => {
     store = open();
     await store.load(owner);
@@ -176,7 +179,36 @@ describe.each(kinds)("a store: $name", ({ open, reopen }) => {
   });
 });
 
+describe.each(kinds)("a session's store: $name", ({ open, reopen }) => {
+  const { user, device } = owner;
+
+  test("it has none at first, then the last one saved, and none again when it is removed", async () => {
+    let store = open();
+    expect(await store.loadSession()).toBeUndefined();
+    await store.saveSession({ user, device, refreshToken: "t1", isSignedOut: false });
+    await store.saveSession({ user, device, refreshToken: "t2", isSignedOut: false });
+    store = await reopen(store);
+    expect(await store.loadSession()).toEqual({ user, device, refreshToken: "t2", isSignedOut: false });
+    await store.saveSession({ user, device, isSignedOut: true });
+    store = await reopen(store);
+    expect(await store.loadSession()).toEqual({ user, device, isSignedOut: true });
+    await store.saveSession(undefined);
+    store = await reopen(store);
+    expect(await store.loadSession()).toBeUndefined();
+    await store.close();
+  });
+});
+
 describe("the SQLite store", () => {
+  test("nobody else on the machine may read it", async () => {
+    const store = new SqliteStore(join(directory, "chat.db"));
+    await store.load(owner);
+    const modes = readdirSync(directory).map((file) => statSync(join(directory, file)).mode & 0o777);
+    expect(modes.length).toBeGreaterThan(1);
+    expect(new Set(modes)).toEqual(new Set([0o600]));
+    await store.close();
+  });
+
   test("a write that fails leaves nothing behind", async () => {
     const store = new SqliteStore(join(directory, "chat.db"));
     await store.load(owner);

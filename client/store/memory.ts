@@ -1,5 +1,6 @@
 import type { ConversationId, MessageId } from "../../shared/ids.ts";
 import type { Change, ChangeType, PeerWatermark, Stored } from "../session/contract.ts";
+import type { SessionStore, StoredSession } from "../session-store.ts";
 import {
   type ConversationSummary,
   type MessagePage,
@@ -22,8 +23,9 @@ interface Row {
 type Appliers = { readonly [T in ChangeType]: (change: Extract<Change, { type: T }>) => void };
 
 /** Forgets everything with the process: for tests, and for clients that want nothing kept. Writes take effect at once. */
-export class MemoryStore implements Store {
+export class MemoryStore implements Store, SessionStore {
   #owner: Owner | undefined;
+  #session: StoredSession | undefined;
   #lastMinted: MessageId | undefined;
   readonly #rows = new Map<ConversationId, Row>();
   #outbox: { conversation: ConversationId; id: MessageId; body: Uint8Array }[] = [];
@@ -59,6 +61,14 @@ export class MemoryStore implements Store {
       return { conversation, have, read, unread, peers: [...peers.values()], last };
     });
     return Promise.all(summaries);
+  }
+
+  async loadSession(): Promise<StoredSession | undefined> {
+    return this.#session;
+  }
+
+  async saveSession(session: StoredSession | undefined): Promise<void> {
+    this.#session = session;
   }
 
   async close(): Promise<void> {}

@@ -26,9 +26,11 @@ import type {
   AppendReply,
   CreateGroup,
   Entry,
+  EraseMember,
   PutWatermark,
   ReadLog,
   ReadLogReply,
+  SetBlock,
 } from "../../shared/rpc.ts";
 import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Storage } from "../runtime/storage.ts";
@@ -36,7 +38,7 @@ import type { CallId, ConversationEffect, ConversationEvent, TimerName } from ".
 import { FanOut, withinBytes } from "./fan-out.ts";
 import { ReceiptRoute } from "./receipts.ts";
 import { Retention } from "./retention.ts";
-import { emptyState, type Member, membersOf, raise, type State } from "./state.ts";
+import { emptyState, isBlocking, isHidden, type Member, membersOf, raise, type State, setBlocking } from "./state.ts";
 import { ConversationStore } from "./store.ts";
 
 /** An append that is committed and waits, a little, for its fan-out. */
@@ -64,6 +66,8 @@ export class ConversationCore {
   readonly #receipts: ReceiptRoute;
   readonly #appends = new Gather<{ call: CallId; args: Append }>();
   #held: Held[] = [];
+  /** Callers who wait until this conversation is gone. */
+  readonly #erasing: CallId[] = [];
   #holdTimer = false;
   /** Something that would be missed rose since the state was last written. */
   #isUnsaved = false;
@@ -105,8 +109,12 @@ export class ConversationCore {
         return [reply(event.call, undefined), ...this.#signalTyping(event.args.user)];
       case "createGroup":
         return [reply(event.call, this.#createGroup(event.args))];
+      case "setBlock":
+        return [reply(event.call, this.#setBlock(event.args))];
+      case "eraseMember":
+        return this.#eraseMember(event.call, event.args);
       case "delivered":
-        return this.#delivered(event, now);
+        return [...this.#delivered(event, now), ...this.#erased()];
       case "watermarkTold":
         if (event.watermark) {
           this.#learn(event.user, event.watermark);
@@ -154,7 +162,9 @@ export class ConversationCore {
   /** Gives one message its place, or finds the place it has, or refuses it. @param fresh takes what is to be written */
   #place(user: UserId, message: Append["messages"][number], now: number, fresh: Entry[]): Appended {
     try {
-      if (!this.#state.members.has(user)) throw new Refusal("not_found");
+      const member = this.#state.members.get(user);
+      if (!member) throw new Refusal("not_found");
+      if (isBlocking(member)) throw new Refusal("blocked");
       if (messageTime(message.id) > now + MAX_ID_AHEAD_MS) throw new Refusal("id_from_future");
       const twice = fresh.find((entry) => entry.id === message.id && entry.device === message.device);
       const known = twice ?? this.#findRepeat(message.id, message.device);
@@ -243,10 +253,11 @@ export class ConversationCore {
     const receipts = this.#hear(args, now);
     this.#wake(args.user, member, args.epoch);
     const { head } = this.#state;
-    const entries = withinBytes(this.#store.entries(args.after, MAX_PAGE_ENTRIES), MAX_PAGE_BYTES);
-    const through = entries.at(-1)?.seq ?? head;
-    const page: ReadLogReply = { ok: true, entries, through, head, watermarks: this.#receipts.watermarks() };
-    return [reply(call, page), ...receipts];
+    const page = withinBytes(this.#store.entries(args.after, MAX_PAGE_ENTRIES), MAX_PAGE_BYTES);
+    const through = page.at(-1)?.seq ?? head;
+    const entries = page.filter((entry) => !isHidden(member, entry.seq));
+    const answer: ReadLogReply = { ok: true, entries, through, head, watermarks: this.#receipts.watermarks() };
+    return [reply(call, answer), ...receipts];
   }
 
   /** Forgetting this would lose messages, so it is on disk before the read is answered (design §5, rule 3). */
@@ -301,6 +312,35 @@ export class ConversationCore {
     const dormant = dormantOf(this.#state).size - this.#storedDormant.size;
     if (dormant >= DORMANT_WORTH_A_ROW) this.#saveLater(now);
     return effects;
+  }
+
+  #setBlock({ user, blocked }: SetBlock): void {
+    const member = this.#state.members.get(user);
+    if (!member || directMembers(this.#id).length !== 2) return;
+    setBlocking(member, blocked, this.#state.head);
+    this.#saveState();
+  }
+
+  /** A group goes on without them. In a 1:1 conversation nobody is a member any more, and all of it goes. */
+  #eraseMember(call: CallId, { user, devices }: EraseMember): ConversationEffect[] {
+    const { members, newest } = this.#state;
+    members.delete(user);
+    if (directMembers(this.#id).includes(user)) members.clear();
+    this.#fanOut.forget(user);
+    for (const device of [...this.#store.eraseAuthor(user), ...devices]) newest.delete(device);
+    if (members.size > 0) {
+      this.#saveState();
+      return [reply(call, undefined)];
+    }
+    this.#isUnsaved = false;
+    this.#erasing.push(call);
+    return this.#erased();
+  }
+
+  /** What is on its way has to arrive first: an answer that came after the end would begin anew. */
+  #erased(): ConversationEffect[] {
+    if (this.#erasing.length === 0 || !this.#fanOut.isIdle) return [];
+    return [{ do: "wipe" }, ...this.#erasing.splice(0).map((call) => reply(call, undefined))];
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────

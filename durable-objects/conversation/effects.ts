@@ -5,10 +5,12 @@ import type {
   CreateGroup,
   Deliver,
   DeliverReply,
+  EraseMember,
   NotifyReceipt,
   NotifyTyping,
   PutWatermark,
   ReadLog,
+  SetBlock,
   SignalTyping,
 } from "../../shared/rpc.ts";
 
@@ -22,6 +24,8 @@ export type ConversationEvent =
   | { type: "putWatermark"; call: CallId; args: PutWatermark }
   | { type: "signalTyping"; call: CallId; args: SignalTyping }
   | { type: "createGroup"; call: CallId; args: CreateGroup }
+  | { type: "setBlock"; call: CallId; args: SetBlock }
+  | { type: "eraseMember"; call: CallId; args: EraseMember }
   /** A `deliver` effect came back; no reply: it failed, or nobody knows. */
   | { type: "delivered"; user: UserId; reply: DeliverReply | undefined }
   | { type: "watermarkTold"; user: UserId; watermark: AskWatermarkReply | undefined }
@@ -38,6 +42,8 @@ export type ConversationEffect =
   | { do: "notifyTyping"; user: UserId; args: NotifyTyping }
   | { do: "askWatermark"; user: UserId }
   | { do: "sync" }
+  /** All that is stored goes, the alarm too, and with it this core. */
+  | { do: "wipe" }
   | { do: "timer"; name: TimerName; afterMs: number };
 
 /** `hold`: the sender has waited long enough; `commit`: appends that waited may go; `yield:…`: that member's turn. */

@@ -3,7 +3,7 @@ import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES, MAX_RECENT_E
 import type { DeliverReply, Entry } from "../../shared/rpc.ts";
 import { TURN_MS } from "../runtime/gather.ts";
 import type { ConversationEffect } from "./effects.ts";
-import type { Member, State } from "./state.ts";
+import { isHidden, type Member, type State } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
 
 /** How far one member has been served since this object woke up. Nothing here needs to survive. */
@@ -81,7 +81,8 @@ export class FanOut {
   repeated({ seq, user: sender }: Entry): void {
     if (seq > this.#head) return;
     for (const [user, member] of this.#state.members) {
-      if (user !== sender && !member.dormant) this.#of(user, member).again.add(seq);
+      const isTheirs = user !== sender && !isHidden(member, seq);
+      if (isTheirs && !member.dormant) this.#of(user, member).again.add(seq);
     }
   }
 
@@ -109,7 +110,7 @@ export class FanOut {
       const progress = this.#of(user, member);
       const isBusy = progress.inFlight !== undefined || progress.yielding || progress.failed;
       if (isBusy || isServed(member, progress, this.#state.head)) continue;
-      const effect = this.#deliverTo(user, progress);
+      const effect = this.#deliverTo(user, member, progress);
       if (effect) effects.push(effect);
     }
     this.#forgetServed();
@@ -118,12 +119,12 @@ export class FanOut {
 
   /** A call came back. */
   delivered(user: UserId, reply: DeliverReply | undefined): ConversationEffect[] {
+    this.#inFlightCount--;
     const member = this.#state.members.get(user);
     if (!member) return [];
     const progress = this.#of(user, member);
     const sent = progress.inFlight;
     progress.inFlight = undefined;
-    this.#inFlightCount--;
     if (!reply || sent === undefined) {
       progress.failed = true;
       return [];
@@ -139,6 +140,17 @@ export class FanOut {
   resume(user: UserId): void {
     const progress = this.#progress.get(user);
     if (progress) progress.yielding = false;
+  }
+
+  /** Nothing is on its way to anybody. */
+  get isIdle(): boolean {
+    return this.#inFlightCount === 0;
+  }
+
+  /** What they wrote, and how far they had been served, is nobody's business any more. */
+  forget(user: UserId): void {
+    this.#recent = [];
+    this.#progress.delete(user);
   }
 
   /** Failed calls may be tried again. */
@@ -161,8 +173,8 @@ export class FanOut {
     return progress;
   }
 
-  #deliverTo(user: UserId, progress: Progress): ConversationEffect | undefined {
-    return progress.again.size > 0 ? this.#deliverAgain(user, progress) : this.#deliverNew(user, progress);
+  #deliverTo(user: UserId, member: Member, progress: Progress): ConversationEffect | undefined {
+    return progress.again.size > 0 ? this.#deliverAgain(user, progress) : this.#deliverNew(user, member, progress);
   }
 
   #deliverAgain(user: UserId, progress: Progress): ConversationEffect | undefined {
@@ -176,11 +188,11 @@ export class FanOut {
     return this.#call(user, progress, entries, { through: 0, again: entries.map((entry) => entry.seq) });
   }
 
-  /** Where all that waits is the member's own, they are simply served. */
-  #deliverNew(user: UserId, progress: Progress): ConversationEffect | undefined {
+  /** Where nothing that waits is for the member, be it their own or from somebody they block, they are simply served. */
+  #deliverNew(user: UserId, member: Member, progress: Progress): ConversationEffect | undefined {
     const page = this.#page(progress.fanned);
     const through = page.at(-1)?.seq ?? this.#state.head;
-    const entries = page.filter((entry) => entry.user !== user);
+    const entries = page.filter((entry) => entry.user !== user && !isHidden(member, entry.seq));
     if (entries.length === 0) progress.fanned = through;
     return this.#call(user, progress, entries, { through, again: [] });
   }

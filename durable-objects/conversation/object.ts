@@ -8,10 +8,12 @@ import {
   type ConversationRpc,
   CreateGroup,
   type Deliver,
+  EraseMember,
   PutWatermark,
   type PutWatermarkReply,
   ReadLog,
   type ReadLogReply,
+  SetBlock,
   SignalTyping,
 } from "../../shared/rpc.ts";
 import { withDeadline } from "../runtime/deadline.ts";
@@ -59,6 +61,14 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
 
   createGroup(call: CreateGroup): Promise<void> {
     return this.#call(CreateGroup, call, "createGroup");
+  }
+
+  setBlock(call: SetBlock): Promise<void> {
+    return this.#call(SetBlock, call, "setBlock");
+  }
+
+  eraseMember(call: EraseMember): Promise<void> {
+    return this.#call(EraseMember, call, "eraseMember");
   }
 
   override async alarm(): Promise<void> {
@@ -110,9 +120,20 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
         return void this.#askWatermark(effect.user);
       case "sync":
         return void this.ctx.storage.sync().then(() => this.#handle({ type: "synced" }));
+      case "wipe":
+        return this.#wipe();
       case "timer":
         setTimeout(() => this.#handle({ type: "timer", name: effect.name }), effect.afterMs);
     }
+  }
+
+  /** The platform holds back every answer until this is done. Whoever comes later finds a conversation that never was. */
+  #wipe(): void {
+    this.#storage.alarmFired();
+    void this.ctx.storage.deleteAlarm();
+    void this.ctx.storage.deleteAll().then(() => {
+      this.#core = new ConversationCore(this.#id, this.#storage);
+    });
   }
 
   async #deliver(user: UserId, args: Deliver): Promise<void> {

@@ -21,6 +21,30 @@ export interface State {
 export interface Member extends Watermark {
   /** Asleep: no device connected, every device marked; not called until its next read. */
   dormant: boolean;
+  /**
+   * What the other one wrote in [from, to] is not for this member, who had blocked them (docs/protocol.md R12).
+   * `to` null: they are blocked now.
+   */
+  hidden: [from: Seq, to: Seq | null][];
+}
+
+/** Whether this member may have what stands at this place. */
+export function isHidden(member: Member, seq: Seq): boolean {
+  return member.hidden.some(([from, to]) => seq >= from && seq <= (to ?? Number.POSITIVE_INFINITY));
+}
+
+/** Whether this member has blocked the other one. */
+export function isBlocking(member: Member): boolean {
+  return member.hidden.at(-1)?.[1] === null;
+}
+
+/** From the next place on; or up to the last one. Where nothing was written meanwhile nothing is hidden. */
+export function setBlocking(member: Member, blocks: boolean, head: Cursor): void {
+  const standing = member.hidden.at(-1);
+  if (blocks === isBlocking(member)) return;
+  if (blocks) member.hidden.push([head + 1, null]);
+  else if (standing && standing[0] > head) member.hidden.pop();
+  else if (standing) standing[1] = head;
 }
 
 /** A 1:1 conversation begins with the two members that its id names, a group with none. */
@@ -29,7 +53,7 @@ export function emptyState(id: ConversationId): State {
 }
 
 export function membersOf(users: readonly UserId[]): Map<UserId, Member> {
-  return new Map(users.map((user) => [user, { delivered: 0, read: 0, kept: 0, dormant: false }]));
+  return new Map(users.map((user) => [user, { delivered: 0, read: 0, kept: 0, dormant: false, hidden: [] }]));
 }
 
 /** Raises what is higher. A claim beyond the head is no claim. True if anything rose. */
@@ -42,7 +66,15 @@ export function raise(member: Member, claim: Watermark, head: Cursor): boolean {
   return member.delivered + member.read + member.kept > before;
 }
 
-type PackedMember = [UserId, delivered: number, read: number, kept: number, dormant: 0 | 1];
+/** With its hidden ranges only where it has some. */
+type PackedMember = [
+  UserId,
+  delivered: number,
+  read: number,
+  kept: number,
+  dormant: 0 | 1,
+  hidden?: [number, number | null][],
+];
 type PackedState = [
   revision: number,
   head: number,
@@ -56,10 +88,16 @@ export function pack(state: State): string {
     state.revision,
     state.head,
     state.owedAbove,
-    [...state.members].map(([user, m]) => [user, m.delivered, m.read, m.kept, m.dormant ? 1 : 0]),
+    [...state.members].map(packMember),
     [...state.newest].map(([device, { id, seq }]) => [device, id, seq]),
   ];
   return JSON.stringify(packed);
+}
+
+function packMember([user, { delivered, read, kept, dormant, hidden }]: [UserId, Member]): PackedMember {
+  const packed: PackedMember = [user, delivered, read, kept, dormant ? 1 : 0];
+  if (hidden.length > 0) packed.push(hidden);
+  return packed;
 }
 
 export function unpack(text: string): State {
@@ -69,9 +107,9 @@ export function unpack(text: string): State {
     head,
     owedAbove,
     members: new Map(
-      members.map(([user, delivered, read, kept, dormant]) => [
+      members.map(([user, delivered, read, kept, dormant, hidden = []]) => [
         user,
-        { delivered, read, kept, dormant: dormant === 1 },
+        { delivered, read, kept, dormant: dormant === 1, hidden },
       ]),
     ),
     newest: new Map(newest.map(([device, id, seq]) => [device, { id, seq }])),

@@ -155,6 +155,21 @@ export class ConversationStore {
     this.#segments = this.#segments.filter((kept) => kept !== segment);
   }
 
+  /** What they wrote, and what the log's rows carry: the state has to be saved after it. @returns their devices */
+  eraseAuthor(user: UserId): Set<DeviceId> {
+    const devices = new Set<DeviceId>();
+    for (const table of this.#segments.map(tableOf)) {
+      const found = this.#storage.all<{ device: DeviceId }>(
+        `SELECT DISTINCT device FROM ${table} WHERE user = ?`,
+        user,
+      );
+      for (const { device } of found) devices.add(device);
+      this.#storage.run(`DELETE FROM ${table} WHERE user = ?`, user);
+      this.#storage.run(`UPDATE ${table} SET state = NULL WHERE state IS NOT NULL`);
+    }
+    return devices;
+  }
+
   #initialise(): void {
     if (this.#initialised) return;
     migrate(this.#storage, migrations);

@@ -1,5 +1,5 @@
 import type { PushJob } from "../../shared/push-job.ts";
-import type { ConversationRpc, UserRpc } from "../../shared/rpc.ts";
+import type { ConversationRpc, LimiterRpc, RendezvousRpc, UserRpc } from "../../shared/rpc.ts";
 
 /**
  * What the messaging Worker is bound to (wrangler.toml): the gateway and both objects share it.
@@ -9,6 +9,10 @@ import type { ConversationRpc, UserRpc } from "../../shared/rpc.ts";
 export interface Env {
   readonly USER: DurableObjectNamespace<UserRpc & Rpc.DurableObjectBranded>;
   readonly CONVERSATION: DurableObjectNamespace<ConversationRpc & Rpc.DurableObjectBranded>;
+  /** Spoken to through itty-durable's stub alone, never through `fetch` with anything that came from outside. */
+  readonly VERIFICATION: DurableObjectNamespace;
+  readonly RENDEZVOUS: DurableObjectNamespace<RendezvousRpc & Rpc.DurableObjectBranded>;
+  readonly LIMITER: DurableObjectNamespace<LimiterRpc & Rpc.DurableObjectBranded>;
   readonly DB: D1Database;
   readonly MEDIA: R2Bucket;
   readonly PUSH_QUEUE: Queue<PushJob>;
@@ -17,8 +21,24 @@ export interface Env {
   readonly TOKEN_KEYS: string;
   /** Separated by spaces: the origins whose pages may open a socket. */
   readonly ALLOWED_ORIGINS?: string;
-  /** Development only: "enabled" lets anyone on this machine sign in by a name. */
-  readonly DEV_SIGN_IN?: string;
+  /** Secret: keys every hash of something that could be guessed — phone numbers, addresses, codes, PINs. */
+  readonly PEPPER: string;
+  /** How codes reach people: "console" (development only), "twilio" or "webhook". */
+  readonly SMS_PROVIDER?: string;
+  readonly TWILIO_ACCOUNT_SID?: string;
+  /** Secret. */
+  readonly TWILIO_AUTH_TOKEN?: string;
+  /** A sending number ("+…") or a messaging service ("MG…"). */
+  readonly TWILIO_SENDER?: string;
+  /** Another address of the same API, such as a regional one. */
+  readonly TWILIO_API_URL?: string;
+  readonly SMS_WEBHOOK_URL?: string;
+  /** Secret: signs what is sent to the webhook. */
+  readonly SMS_WEBHOOK_SECRET?: string;
+  /** Public key (JWK) that reported messages are sealed for; without it reports carry none. */
+  readonly REPORT_KEY?: string;
+  /** Development only: multiplies the limits that stand in the way of load tests, such as codes for one address. */
+  readonly SIGN_IN_LIMIT_FACTOR?: string;
   /** Load tests raise it. */
   readonly SENDS_PER_MINUTE?: string;
   /** Development only: where crash tests stop the process. */

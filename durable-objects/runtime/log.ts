@@ -18,6 +18,7 @@ const allowedFields = [
   "attempt",
   "delayMs",
   "provider",
+  "bucket",
   "error",
   "stack",
 ] as const;

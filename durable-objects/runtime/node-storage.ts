@@ -32,6 +32,14 @@ export class NodeStorage implements Storage {
     this.#alarmAt = null;
   }
 
+  /** Everything goes, the alarm too. */
+  wipe(): void {
+    const tables = this.all<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'");
+    for (const { name } of tables) this.#database.exec(`DROP TABLE ${name}`);
+    this.#statements.clear();
+    this.#alarmAt = null;
+  }
+
   /** Runs one event: all of its writes, the alarm included, happen or none. */
   transaction<T>(work: () => T): T {
     const alarmAt = this.#alarmAt;

@@ -142,8 +142,8 @@ export class CatchUp {
       return this.#refuse(run, socket, "not_found", conversation);
     }
     run.open.add(conversation);
-    const isAsserted = run.request > 0;
-    const known = person.watermark(conversation);
+    const isAsserted = run.request > 0 && !person.isWithheld(conversation);
+    const known = person.reported(conversation);
     const watermark = isAsserted ? asserted(known, after, read) : known;
     const { id: user, epoch } = person;
     const args = { user, epoch, after, watermark, notify: isAsserted, requestId: socket.requestId };

@@ -1,15 +1,19 @@
 import { Refusal } from "../../shared/errors.ts";
 import { type ConversationId, directPeer, isForeign, type MessageId, type UserId } from "../../shared/ids.ts";
-import { FRAMES_PER_SEND, MAX_DEVICES_PER_USER, PUSH_RETRY_MS, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
+import { FRAMES_PER_SEND, PUSH_RETRY_MS, TYPING_INTERVAL_MS } from "../../shared/limits.ts";
 import { decodeUp, type Framed, splitBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
-import type { Connect, RegisterDevice, RegisterDeviceReply, RevokeDevice } from "../../shared/rpc.ts";
+import type { Connect } from "../../shared/rpc.ts";
 import type { Storage } from "../runtime/storage.ts";
+import { Admission } from "./admission.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Deliveries } from "./deliveries.ts";
-import type { CallId, ConnectReply, UserEffect, UserEvent } from "./effects.ts";
+import { Devices } from "./devices.ts";
+import type { ConnectReply, UserEffect, UserEvent } from "./effects.ts";
+import { Peers } from "./peers.ts";
 import { Person, type Surroundings } from "./person.ts";
 import { Receipts } from "./receipts.ts";
+import { Removal } from "./removal.ts";
 import { Sends, type SentMessage } from "./sends.ts";
 import type { Socket } from "./socket.ts";
 import { type Device, UserStore } from "./store.ts";
@@ -25,6 +29,10 @@ export class UserCore {
   readonly #sends: Sends;
   readonly #catchUp: CatchUp;
   readonly #receipts: Receipts;
+  readonly #devices: Devices;
+  readonly #admission: Admission;
+  readonly #peers: Peers;
+  readonly #removal: Removal;
   #typedAt = 0;
 
   /** @param sockets those that survived this object's sleep, with the state that was attached to them */
@@ -35,6 +43,11 @@ export class UserCore {
     this.#sends = new Sends(this.#person, this.#deliveries);
     this.#catchUp = new CatchUp(this.#person, this.#deliveries);
     this.#receipts = new Receipts(this.#person, this.#deliveries, this.#catchUp);
+    this.#devices = new Devices(this.#person);
+    this.#admission = new Admission(this.#person);
+    this.#peers = new Peers(this.#person, this.#sends);
+    this.#removal = new Removal(this.#person, this.#devices, this.#sends);
+    this.#person.onAccept = (conversation) => this.#receipts.reveal(conversation);
     this.#person.onDisconnect = (socket) => this.#catchUp.closed(socket);
   }
 
@@ -65,15 +78,42 @@ export class UserCore {
       case "isRegistered":
         return this.#person.reply(event.call, this.#person.devices.size > 0);
       case "registerDevice":
-        return this.#person.reply(event.call, this.#registerDevice(event.args));
+        return this.#person.reply(event.call, this.#devices.register(event.args));
       case "revokeDevice":
-        return this.#revokeDevice(event.call, event.args);
+        return this.#person.reply(event.call, this.#devices.revoke(event.args));
+      case "renameDevice":
+        return this.#person.reply(event.call, this.#devices.rename(event.args));
+      case "listDevices":
+        return this.#person.reply(event.call, this.#devices.list());
+      case "refresh":
+        return this.#person.reply(event.call, this.#devices.refresh(event.args));
+      case "raiseAlert":
+        return this.#person.reply(event.call, this.#devices.alert(event.args.kind));
+      case "admit":
+        return this.#person.reply(event.call, this.#admission.admit(event.args));
+      case "setPin":
+        return this.#person.reply(event.call, this.#admission.setPin(event.args.verifier));
+      case "assessSignIn":
+        return this.#person.reply(event.call, this.#admission.assess(event.args));
+      case "setPeer":
+        return this.#peers.set(event.call, event.args);
+      case "overview":
+        return this.#person.reply(event.call, this.#peers.overview());
+      case "askPresence":
+        return this.#person.reply(event.call, this.#peers.presence(event.args));
+      case "notePeer":
+        return this.#person.reply(event.call, this.#peers.note(event.args));
+      case "forgetPeer":
+        return this.#peers.forget(event.call, event.args);
+      case "removePerson":
+        return this.#removal.begin(event.args, event.call);
       case "result":
         return this.#person.resume(event.token, event.result);
       case "timer":
         return this.#person.resume(event.token, { ok: true, value: undefined });
       case "alarm":
-        return this.#payPushes();
+        this.#payPushes();
+        return this.#removal.look();
     }
   }
 
@@ -108,6 +148,7 @@ export class UserCore {
     const person = this.#person;
     const device = person.devices.get(args.device);
     if (!device) return { ok: false, code: "revoked" };
+    if (!device.session) return { ok: false, code: "signed_out" };
     const tickets = device.tickets.filter(([, expiresAt]) => expiresAt > person.now);
     const isSpent = tickets.some(([ticket]) => ticket === args.ticket) || args.ticketExpiresAt <= person.now;
     if (isSpent) return { ok: false, code: "unauthenticated" };
@@ -116,7 +157,10 @@ export class UserCore {
     person.epoch++;
     device.epoch = person.epoch;
     device.isOpen = true;
+    device.session = { ...device.session, awaitsConnection: false };
     device.owesPush = false;
+    device.seenAt = person.now;
+    device.place = args.place ?? device.place;
     device.tickets = [...tickets, [args.ticket, args.ticketExpiresAt]];
     this.#store.save(device);
     const socket = this.#openSocket(device, args);
@@ -188,6 +232,8 @@ export class UserCore {
         return this.#catchUp.sync(socket, frame);
       case "typing":
         return this.#typing(socket, frame.conversation);
+      case "noted":
+        return this.#devices.noted(socket, frame.alert);
     }
   }
 
@@ -202,6 +248,7 @@ export class UserCore {
     person.attach(socket);
     const { id: user, epoch, now: time } = person;
     person.send(socket, { type: "welcome", user, device: device.id, epoch, time, compare });
+    this.#devices.sendAlerts(socket);
     if (!compare) this.#catchUp.begin(socket, device);
   }
 
@@ -211,6 +258,7 @@ export class UserCore {
     if (isForeign(conversation, person.id)) return person.refuse(socket, "not_found", { conversation });
     // In one conversation at a time, and only where messages have been: more than that nobody types.
     if (person.now - this.#typedAt < TYPING_INTERVAL_MS || !person.knows(conversation)) return;
+    if (person.isWithheld(conversation)) return;
     this.#typedAt = person.now;
     const peer = directPeer(conversation, person.id);
     const args = { conversation, user: person.id };
@@ -221,39 +269,7 @@ export class UserCore {
     }
   }
 
-  // ── devices ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** A further device starts suspect: it was nobody's when conversations fell asleep (design §5, rule 4). */
-  #registerDevice(args: RegisterDevice): RegisterDeviceReply {
-    const person = this.#person;
-    const known = person.devices.get(args.device);
-    if (!known && person.devices.size >= MAX_DEVICES_PER_USER) return { ok: false, code: "too_many_devices" };
-    if (!this.#store.exists) this.#store.initialise();
-    const device: Device = known ?? {
-      id: args.device,
-      name: args.name,
-      registeredAt: person.now,
-      epoch: 0,
-      isOpen: false,
-      isSuspect: this.#store.conversations().length > 0,
-      owesPush: false,
-      budget: undefined,
-      tickets: [],
-      dirty: new Map(),
-    };
-    device.name = args.name;
-    person.devices.set(device.id, device);
-    this.#store.save(device);
-    return { ok: true };
-  }
-
-  #revokeDevice(call: CallId, args: RevokeDevice): void {
-    const person = this.#person;
-    const socket = person.socketOf(args.device);
-    if (socket) person.disconnect(socket, "revoked");
-    if (person.devices.delete(args.device)) this.#store.remove(args.device, person.epoch);
-    person.reply(call, undefined);
-  }
+  // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Pushes for devices that went away with something unseen. The next alarm stands until the queue has taken them. */
   #payPushes(): void {

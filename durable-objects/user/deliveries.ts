@@ -21,7 +21,8 @@ export class Deliveries {
    */
   deliver(call: CallId, args: Deliver): void {
     const person = this.#person;
-    if (!person.store.exists) return person.reply(call, { state: "dormant", epoch: 0, watermark: nothing });
+    const isNobody = !person.store.exists || person.account.removal !== undefined;
+    if (isNobody) return person.reply(call, { state: "dormant", epoch: person.epoch, watermark: nothing });
     person.disconnectSilent();
     person.know(args.conversation);
     // Whoever is here does not wait for the queue.
@@ -59,7 +60,7 @@ export class Deliveries {
     });
     this.toDevices(unserved, conversation, entries, pushed);
     const state = person.sockets.size > 0 ? "live" : "dormant";
-    const reply: DeliverReply = { state, epoch: person.epoch, watermark: person.watermark(conversation) };
+    const reply: DeliverReply = { state, epoch: person.epoch, watermark: person.reported(conversation) };
     person.reply(call, reply);
   }
 
@@ -143,7 +144,8 @@ export class Deliveries {
   }
 
   notifyTyping(call: CallId, args: NotifyTyping): void {
-    for (const socket of this.#person.sockets.values()) this.#person.send(socket, { type: "typing", ...args });
+    const sockets = this.#person.isWithheld(args.conversation) ? [] : this.#person.sockets.values();
+    for (const socket of sockets) this.#person.send(socket, { type: "typing", ...args });
     this.#person.reply(call, undefined);
   }
 }

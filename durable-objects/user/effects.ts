@@ -4,14 +4,25 @@ import type { Wire } from "../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { PushJob } from "../../shared/push-job.ts";
 import type {
+  Admit,
+  AskPresence,
   AskWatermark,
+  AssessSignIn,
   Connect,
   ConversationRpc,
   Deliver,
+  ForgetPeer,
+  NotePeer,
   NotifyReceipt,
   NotifyTyping,
+  RaiseAlert,
+  Refresh,
   RegisterDevice,
+  RemovePerson,
+  RenameDevice,
   RevokeDevice,
+  SetPeer,
+  SetPin,
   UserRpc,
 } from "../../shared/rpc.ts";
 import type { Socket, SocketId } from "./socket.ts";
@@ -35,6 +46,19 @@ export type UserEvent =
   | { type: "isRegistered"; call: CallId }
   | { type: "registerDevice"; call: CallId; args: RegisterDevice }
   | { type: "revokeDevice"; call: CallId; args: RevokeDevice }
+  | { type: "renameDevice"; call: CallId; args: RenameDevice }
+  | { type: "listDevices"; call: CallId }
+  | { type: "admit"; call: CallId; args: Admit }
+  | { type: "refresh"; call: CallId; args: Refresh }
+  | { type: "setPin"; call: CallId; args: SetPin }
+  | { type: "assessSignIn"; call: CallId; args: AssessSignIn }
+  | { type: "raiseAlert"; call: CallId; args: RaiseAlert }
+  | { type: "setPeer"; call: CallId; args: SetPeer }
+  | { type: "overview"; call: CallId }
+  | { type: "askPresence"; call: CallId; args: AskPresence }
+  | { type: "notePeer"; call: CallId; args: NotePeer }
+  | { type: "forgetPeer"; call: CallId; args: ForgetPeer }
+  | { type: "removePerson"; call: CallId; args: RemovePerson }
   /** A `request` effect came back; failed: nobody knows whether it took effect. */
   | { type: "result"; token: Token; result: Result }
   | { type: "timer"; token: Token }
@@ -48,11 +72,12 @@ type RpcRequest<Kind extends string, Id, Rpc> = {
     : never;
 }[keyof Rpc];
 
-/** A call to another object or to the queue. */
+/** A call to another object or to the queue; or the removal of what the database and the file store have of this person. */
 export type Request =
   | RpcRequest<"conversation", ConversationId, ConversationRpc>
   | RpcRequest<"user", UserId, UserRpc>
-  | { to: "push"; job: PushJob };
+  | { to: "push"; job: PushJob }
+  | { to: "records" };
 
 /** What a person's object wants done; the shell does it after the commit, in order. */
 export type UserEffect =
@@ -67,7 +92,11 @@ export type UserEffect =
   | { do: "attach"; socket: Socket }
   | { do: "close"; socket: SocketId; reason: CloseReason }
   | { do: "request"; token: Token; request: Request }
+  /** All that is stored goes, the alarm too, and with it this core. */
+  | { do: "wipe" }
   | { do: "timer"; token: Token; afterMs: number };
 
 /** Answer to `connect`. The socket is live from here on. */
-export type ConnectReply = { ok: true; socket: Socket } | { ok: false; code: "unauthenticated" | "revoked" };
+export type ConnectReply =
+  | { ok: true; socket: Socket }
+  | { ok: false; code: "unauthenticated" | "revoked" | "signed_out" };

@@ -5,18 +5,39 @@ import { MAX_CACHED_STUBS } from "../../shared/limits.ts";
 import { encodeDown } from "../../shared/protocol/codec.ts";
 import { PING, PONG, SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import {
+  Admit,
+  type AdmitReply,
+  AskPresence,
   AskWatermark,
   type AskWatermarkReply,
+  AssessSignIn,
+  type AssessSignInReply,
   CONNECT_HEADER,
   Connect,
   Deliver,
   type DeliverReply,
+  type DeviceListed,
+  ForgetPeer,
+  NotePeer,
+  type NotePeerReply,
   NotifyReceipt,
   type NotifyReceiptReply,
   NotifyTyping,
+  type PersonOverview,
+  type PresenceReply,
+  RaiseAlert,
+  Refresh,
+  type RefreshReply,
   RegisterDevice,
   type RegisterDeviceReply,
+  RemovePerson,
+  type RemovePersonReply,
+  RenameDevice,
   RevokeDevice,
+  type RevokeDeviceReply,
+  SetPeer,
+  type SetPeerReply,
+  SetPin,
   type UserRpc,
 } from "../../shared/rpc.ts";
 import { withDeadline } from "../runtime/deadline.ts";
@@ -25,6 +46,7 @@ import type { Env } from "../runtime/env.ts";
 import { errorFields, log } from "../runtime/log.ts";
 import { meter } from "../runtime/meter.ts";
 import { PendingCalls } from "../runtime/pending-calls.ts";
+import { removeRecords } from "../runtime/removal.ts";
 import { StubCache } from "../runtime/stub-cache.ts";
 import { WorkersStorage } from "../runtime/workers-storage.ts";
 import { UserCore } from "./core.ts";
@@ -99,8 +121,60 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
     return this.#call(RegisterDevice, call, "registerDevice");
   }
 
-  revokeDevice(call: RevokeDevice): Promise<void> {
+  revokeDevice(call: RevokeDevice): Promise<RevokeDeviceReply> {
     return this.#call(RevokeDevice, call, "revokeDevice");
+  }
+
+  renameDevice(call: RenameDevice): Promise<{ found: boolean }> {
+    return this.#call(RenameDevice, call, "renameDevice");
+  }
+
+  listDevices(): Promise<DeviceListed[]> {
+    return this.#wait((call) => ({ type: "listDevices", call }));
+  }
+
+  admit(call: Admit): Promise<AdmitReply> {
+    return this.#call(Admit, call, "admit");
+  }
+
+  refresh(call: Refresh): Promise<RefreshReply> {
+    return this.#call(Refresh, call, "refresh");
+  }
+
+  setPin(call: SetPin): Promise<void> {
+    return this.#call(SetPin, call, "setPin");
+  }
+
+  assessSignIn(call: AssessSignIn): Promise<AssessSignInReply> {
+    return this.#call(AssessSignIn, call, "assessSignIn");
+  }
+
+  raiseAlert(call: RaiseAlert): Promise<void> {
+    return this.#call(RaiseAlert, call, "raiseAlert");
+  }
+
+  setPeer(call: SetPeer): Promise<SetPeerReply> {
+    return this.#call(SetPeer, call, "setPeer");
+  }
+
+  overview(): Promise<PersonOverview> {
+    return this.#wait((call) => ({ type: "overview", call }));
+  }
+
+  askPresence(call: AskPresence): Promise<PresenceReply> {
+    return this.#call(AskPresence, call, "askPresence");
+  }
+
+  notePeer(call: NotePeer): Promise<NotePeerReply> {
+    return this.#call(NotePeer, call, "notePeer");
+  }
+
+  forgetPeer(call: ForgetPeer): Promise<void> {
+    return this.#call(ForgetPeer, call, "forgetPeer");
+  }
+
+  removePerson(call: RemovePerson): Promise<RemovePersonReply> {
+    return this.#call(RemovePerson, call, "removePerson");
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -192,6 +266,8 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
         return this.#close(effect.socket, effect.reason);
       case "request":
         return void this.#request(effect.token, effect.request);
+      case "wipe":
+        return this.#wipe();
       case "timer":
         setTimeout(() => this.#handle({ type: "timer", token: effect.token }), effect.afterMs);
     }
@@ -202,7 +278,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
       const value = await withDeadline(this.#perform(request));
       this.#handle({ type: "result", token, result: { ok: true, value } });
     } catch (error) {
-      const method = request.to === "push" ? "push" : request.method;
+      const method = "method" in request ? request.method : request.to;
       log("warn", "request.failed", { user: this.#id, method, ...errorFields(error) });
       this.#handle({ type: "result", token, result: { ok: false } });
     }
@@ -213,6 +289,7 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
       meter.queueSends++;
       return this.env.PUSH_QUEUE.send(request.job);
     }
+    if (request.to === "records") return removeRecords(this.env, this.#id);
     meter.objectCalls++;
     const stubs: StubCache<unknown> = request.to === "user" ? this.#users : this.#conversations;
     try {
@@ -226,6 +303,14 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
 
   #conversation(id: string): ReturnType<Env["CONVERSATION"]["getByName"]> {
     return this.env.CONVERSATION.getByName(id, this.#locationHint ? { locationHint: this.#locationHint } : {});
+  }
+
+  /** The platform holds back every answer until this is done. */
+  #wipe(): void {
+    this.#core = undefined;
+    this.#storage.alarmFired();
+    void this.ctx.storage.deleteAlarm();
+    void this.ctx.storage.deleteAll();
   }
 
   /** A socket that closes under our hands is reported by its own close event. */

@@ -1,9 +1,19 @@
 import type { CloseReason } from "../../shared/errors.ts";
 import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
-import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
+import {
+  type ConversationId,
+  type Cursor,
+  type DeviceId,
+  directConversation,
+  directPeer,
+  type MessageId,
+  type Seq,
+  type UserId,
+} from "../../shared/ids.ts";
 import {
   CALL_RETRY_MS,
   HASTY_FRAMES_PER_OFFENCE,
+  IDLE_WARNING_MS,
   MAX_DIRTY_PER_DEVICE,
   MAX_OFFENCES_PER_MINUTE,
   SENDS_PER_MINUTE,
@@ -13,7 +23,7 @@ import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { AskWatermarkReply, Watermark } from "../../shared/rpc.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
 import { isUnacked, prune, type Socket, type SocketId } from "./socket.ts";
-import { type Device, RECEIPTS_ONLY, type UserStore } from "./store.ts";
+import { type Account, type Device, type Peer, RECEIPTS_ONLY, type UserStore } from "./store.ts";
 
 type Continuation = (result: Result) => void;
 
@@ -38,10 +48,14 @@ export class Person {
   epoch: Cursor;
   /** Time of the event being handled. */
   now = 0;
+  readonly account: Account;
+  /** Told of everybody whose messages are no request any more. */
+  onAccept: (conversation: ConversationId) => void = () => {};
   /** Told of every connection that ends. */
   onDisconnect: (socket: SocketId) => void = () => {};
   readonly #surroundings: Surroundings;
   readonly #known = new Set<ConversationId>();
+  readonly #peers = new Map<UserId, Peer>();
   readonly #continuations = new Map<Token, Continuation>();
   #lastToken = 0;
   #effects: UserEffect[] = [];
@@ -51,6 +65,7 @@ export class Person {
   constructor(id: UserId, store: UserStore, sockets: readonly Socket[], surroundings: Surroundings) {
     this.id = id;
     this.store = store;
+    this.account = store.account();
     this.devices = new Map(store.devices().map((device) => [device.id, device]));
     this.sockets = new Map(sockets.filter((socket) => this.#isOpen(socket)).map((socket) => [socket.id, socket]));
     this.epoch = Math.max(store.epoch(), ...[...this.devices.values()].map((device) => device.epoch));
@@ -65,6 +80,26 @@ export class Person {
   #isOpen(socket: Socket): boolean {
     const device = this.devices.get(socket.device);
     return device?.isOpen === true && device.epoch === socket.id;
+  }
+
+  /** A person comes to be with their first device. */
+  begin(): void {
+    this.store.initialise();
+    this.store.armBy(this.now + IDLE_WARNING_MS);
+  }
+
+  /** When any device of theirs was last connected, ms since 1970; 0 if never. */
+  lastSeenAt(): number {
+    if (this.sockets.size > 0) return this.now;
+    const devices = [...this.devices.values()];
+    return Math.max(this.account.seenAt, ...devices.map((device) => Math.max(device.seenAt, device.registeredAt)));
+  }
+
+  /** A device goes that was seen then. */
+  noteSeen(at: number): void {
+    if (at <= this.account.seenAt) return;
+    this.account.seenAt = at;
+    this.store.saveAccount(this.account);
   }
 
   // ── effects ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,6 +202,7 @@ export class Person {
     const device = this.devices.get(socket.device);
     if (device?.epoch === socket.id) {
       device.isOpen = false;
+      device.seenAt = this.now;
       device.budget = { allowance: socket.allowance, frames: socket.frames, offences: socket.offences };
       for (const [conversation, track] of socket.tracks) {
         const dirty = device.dirty.get(conversation);
@@ -227,6 +263,57 @@ export class Person {
     return known;
   }
 
+  /** What nobody may bring back: the person on the other side is gone. */
+  forget(conversation: ConversationId, peer: UserId): void {
+    this.store.removeConversation(conversation);
+    this.store.removePeer(peer);
+    this.#known.delete(conversation);
+    this.#peers.delete(peer);
+    for (const device of this.devices.values()) {
+      if (device.dirty.delete(conversation)) this.store.save(device);
+    }
+    for (const socket of this.sockets.values()) {
+      if (socket.tracks.delete(conversation)) this.#changed.add(socket);
+    }
+  }
+
+  // ── others ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  peer(id: UserId): Peer {
+    const peer = this.#peers.get(id) ?? this.store.peer(id) ?? { isAccepted: false, isBlocked: false };
+    this.#peers.set(id, peer);
+    return peer;
+  }
+
+  setPeer(id: UserId, peer: Peer): void {
+    this.store.savePeer(id, peer);
+    this.#peers.set(id, peer);
+  }
+
+  /** What they write is no request any more; what was withheld from them so far is told. */
+  accept(id: UserId): void {
+    const peer = this.peer(id);
+    if (peer.isAccepted) return;
+    this.setPeer(id, { ...peer, isAccepted: true });
+    this.onAccept(directConversation(id, this.id));
+  }
+
+  /** A stranger, or somebody blocked, learns nothing of what becomes of their messages (docs/protocol.md R12). */
+  isWithheld(conversation: ConversationId): boolean {
+    const id = directPeer(conversation, this.id);
+    if (id === undefined) return false;
+    const { isAccepted, isBlocked } = this.peer(id);
+    return !isAccepted || isBlocked;
+  }
+
+  /** The watermark as far as others may know it. What all devices have is for the log alone. */
+  reported(conversation: ConversationId): Watermark {
+    const watermark = this.watermark(conversation);
+    return this.isWithheld(conversation) ? { ...watermark, delivered: 0, read: 0 } : watermark;
+  }
+
+  // ── watermarks ────────────────────────────────────────────────────────────────────────────────────────────────────
+
   /** How far this person's devices are known to have got. Where nothing is known it claims nothing. */
   watermark(conversation: ConversationId): Watermark {
     const tracks = [...this.sockets.values()].flatMap((socket) => socket.tracks.get(conversation) ?? []);
@@ -239,7 +326,7 @@ export class Person {
   /** The watermark with what speaks against forgetting: asked before a log is dropped early. */
   standing(conversation: ConversationId): AskWatermarkReply {
     const missing = [...this.devices.values()].map((device) => this.#missingAbove(device, conversation));
-    return { ...this.watermark(conversation), missingAbove: Math.min(Number.MAX_SAFE_INTEGER, ...missing) };
+    return { ...this.reported(conversation), missingAbove: Math.min(Number.MAX_SAFE_INTEGER, ...missing) };
   }
 
   #missingAbove(device: Device, conversation: ConversationId): number {

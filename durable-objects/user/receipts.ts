@@ -7,6 +7,7 @@ import type { Person } from "./person.ts";
 import { type Socket, touch, trackAcked } from "./socket.ts";
 
 const none = { delivered: 0, read: 0 };
+const nothing = { ...none, kept: 0 };
 
 type Level = { delivered: Cursor; read: Cursor };
 
@@ -48,6 +49,12 @@ export class Receipts {
     else this.#prove(socket, conversation, seq, isRead);
   }
 
+  /** The peer may know from now on how far this person has got. */
+  reveal(conversation: ConversationId): void {
+    const watermark = this.#person.watermark(conversation);
+    if (watermark.delivered > 0) this.#announce(conversation, watermark, true);
+  }
+
   #raise(socket: Socket, conversation: ConversationId, seq: Seq, isRead: boolean): void {
     const person = this.#person;
     const before = person.watermark(conversation);
@@ -67,8 +74,9 @@ export class Receipts {
   /** Nothing in this connection shows that the device got this far, so the conversation is asked before it is believed. */
   #prove(socket: Socket, conversation: ConversationId, seq: Seq, isRead: boolean): void {
     const person = this.#person;
-    const watermark = { delivered: seq, read: isRead ? seq : 0, kept: 0 };
-    const args = { user: person.id, watermark, notify: true, requestId: socket.requestId };
+    const isWithheld = person.isWithheld(conversation);
+    const watermark = isWithheld ? nothing : { delivered: seq, read: isRead ? seq : 0, kept: 0 };
+    const args = { user: person.id, watermark, notify: !isWithheld, requestId: socket.requestId };
     person.request({ to: "conversation", id: conversation, method: "putWatermark", args }, (result) => {
       if (person.sockets.get(socket.id) !== socket) return;
       const reply = result.ok ? (result.value as PutWatermarkReply) : undefined;
@@ -98,6 +106,7 @@ export class Receipts {
 
   /** At once as a rule; what rises again within a moment waits for it, so that a burst of acks is one call. */
   #announce(conversation: ConversationId, { delivered, read }: Level, viaConversation: boolean): void {
+    if (this.#person.isWithheld(conversation)) return;
     const known = this.#announcing.get(conversation);
     const announcing = known ?? { wanted: none, told: none, toldAt: 0, isBusy: false, viaConversation: false };
     this.#announcing.set(conversation, announcing);

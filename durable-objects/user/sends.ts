@@ -71,6 +71,19 @@ export class Sends {
     this.#next(conversation, queue, socket);
   }
 
+  /** Nothing more is sent there. True: something still is under way. */
+  abandon(conversation: ConversationId): boolean {
+    const queue = this.#queues.get(conversation);
+    if (!queue) return false;
+    this.#refuseWaiting(conversation, queue, "not_found");
+    return !queue.isIdle;
+  }
+
+  #isBlocked(conversation: ConversationId): boolean {
+    const peer = directPeer(conversation, this.#person.id);
+    return peer !== undefined && this.#person.peer(peer).isBlocked;
+  }
+
   #enqueue(
     queue: Queue,
     socket: Socket,
@@ -86,6 +99,7 @@ export class Sends {
     if (body.byteLength === 0) return "bad_frame";
     if (body.byteLength > MAX_BODY_BYTES) return "too_large";
     if (isForeign(conversation, this.#person.id)) return "not_found";
+    if (this.#isBlocked(conversation)) return "blocked";
     if (messageTime(id) > this.#person.now + MAX_ID_AHEAD_MS) return "id_from_future";
     if (this.#isStalled(socket, conversation, id)) return "busy";
     if (this.#waiting.messages >= MAX_WAITING_SENDS_PER_USER) return "busy";
@@ -152,11 +166,14 @@ export class Sends {
     });
   }
 
+  /** Who writes to somebody accepts what they write. */
   #append(conversation: ConversationId, queue: Queue, batch: Outgoing[], via: Socket | undefined): void {
+    const peer = directPeer(conversation, this.#person.id);
+    if (peer !== undefined) this.#person.accept(peer);
     const args = {
       user: this.#person.id,
       messages: batch.map(({ id, device, body }) => ({ id, device, body })),
-      watermark: this.#person.watermark(conversation),
+      watermark: this.#person.reported(conversation),
       requestId: via?.requestId ?? "",
     };
     const request = {
@@ -181,16 +198,17 @@ export class Sends {
     for (const socket of new Set(batch.map((outgoing) => outgoing.socket))) {
       this.#answer(socket, conversation, batch, results);
     }
-    if (results.some((result) => !result.ok && result.retry !== "never")) this.#refuseWaiting(conversation, queue);
+    if (results.some((result) => !result.ok && result.retry !== "never"))
+      this.#refuseWaiting(conversation, queue, "unavailable");
     this.#afterTurn(conversation, queue);
   }
 
-  #refuseWaiting(conversation: ConversationId, queue: Queue): void {
+  #refuseWaiting(conversation: ConversationId, queue: Queue, code: ErrorCode): void {
     const waiting = queue.drain();
     this.#count(-waiting.length, -waiting.reduce((sum, { body }) => sum + body.byteLength, 0));
     for (const message of waiting) {
       const socket = this.#person.sockets.get(message.socket);
-      if (socket) this.#refuse(socket, conversation, message, "unavailable", defaultRetry.unavailable);
+      if (socket) this.#refuse(socket, conversation, message, code, defaultRetry[code]);
     }
   }
 

@@ -1,6 +1,9 @@
-import type { ConversationId, Cursor, DeviceId } from "../../shared/ids.ts";
+import type { ConversationId, Cursor, DeviceId, UserId } from "../../shared/ids.ts";
+import type { PersonBucket } from "../../shared/limits.ts";
+import type { Alert } from "../../shared/protocol/down.ts";
+import type { SessionRef } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
-import type { Storage } from "../runtime/storage.ts";
+import type { SqlRow, Storage } from "../runtime/storage.ts";
 
 /** A message is missed from `since` on; or nothing but receipts, then {@link RECEIPTS_ONLY}. */
 interface Dirty {
@@ -12,11 +15,29 @@ interface Dirty {
 /** Above every message: no message was missed, but how far others have got has changed. */
 export const RECEIPTS_ONLY = Number.MAX_SAFE_INTEGER;
 
+/** A device's refresh family; its newest generation was given out at `rotatedAt` (ms). */
+interface Session extends SessionRef {
+  readonly rotatedAt: number;
+  /** It was given out to a device that was about to connect and has not: the answer may have been lost. */
+  readonly awaitsConnection: boolean;
+  /** Of the sign-in that began it: the same one again begins nothing. */
+  readonly requestId: string;
+}
+
 /** One device's row: all that its inbox needs, packed, so that several changes at a time cost one row. */
 export interface Device {
   readonly id: DeviceId;
   name: string;
   readonly registeredAt: number;
+  /** Undefined: it was signed out, and keeps nothing but its inbox. */
+  session: Session | undefined;
+  /** When it was last connected, ms since 1970; 0 if never. */
+  seenAt: number;
+  /** Where it connected from. */
+  place: string | undefined;
+  /** What its person has still to be shown there, and the number of the last one. */
+  alerts: Omit<Alert, "type">[];
+  lastAlert: number;
   /** Epoch of its last connection. */
   epoch: Cursor;
   /** That connection has not ended as far as is stored. */
@@ -42,6 +63,39 @@ export interface Budget {
   offences: { count: number; since: number };
 }
 
+interface RemovalBegun {
+  readonly requestId: string;
+  readonly devices: readonly DeviceId[];
+  conversations: number;
+  databaseRows: number;
+  files: number;
+}
+
+/** What is the person's and no device's. */
+export interface Account {
+  /** What a right PIN is stretched to. */
+  pin: string | undefined;
+  /** When a device that is gone by now was last connected. */
+  seenAt: number;
+  /** They were told that the account will be removed. */
+  isWarned: boolean;
+  /** The account is being removed: what that has done so far. */
+  removal: RemovalBegun | undefined;
+}
+
+/** How this person stands to another. Absent: they have nothing to do with each other. */
+export interface Peer {
+  /** What they write is no request (any more). */
+  readonly isAccepted: boolean;
+  readonly isBlocked: boolean;
+}
+
+/** How full a bucket was, and when. */
+export interface Level {
+  readonly level: number;
+  readonly at: number;
+}
+
 const migrations: readonly Migration[] = [
   {
     floor: 1,
@@ -49,6 +103,14 @@ const migrations: readonly Migration[] = [
       storage.run("CREATE TABLE person (id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL)");
       storage.run("CREATE TABLE device (no INTEGER PRIMARY KEY, packed TEXT NOT NULL)");
       storage.run("CREATE TABLE conversation (id TEXT PRIMARY KEY) WITHOUT ROWID");
+    },
+  },
+  {
+    floor: 1,
+    apply: (storage) => {
+      storage.run("CREATE TABLE account (id INTEGER PRIMARY KEY, packed TEXT NOT NULL)");
+      storage.run("CREATE TABLE peer (id TEXT PRIMARY KEY, accepted INTEGER, blocked INTEGER) WITHOUT ROWID");
+      storage.run("CREATE TABLE bucket (name TEXT PRIMARY KEY, level REAL, at INTEGER) WITHOUT ROWID");
     },
   },
 ];
@@ -116,11 +178,66 @@ export class UserStore {
     return this.#storage.all<{ id: string }>("SELECT id FROM conversation").map((row) => row.id);
   }
 
+  removeConversation(id: ConversationId): void {
+    this.#storage.run("DELETE FROM conversation WHERE id = ?", id);
+  }
+
+  account(): Account {
+    const [row] = this.exists ? this.#storage.all<{ packed: string }>("SELECT packed FROM account") : [];
+    return { pin: undefined, seenAt: 0, isWarned: false, removal: undefined, ...(row && JSON.parse(row.packed)) };
+  }
+
+  saveAccount(account: Account): void {
+    this.#storage.run("INSERT OR REPLACE INTO account (id, packed) VALUES (1, ?)", JSON.stringify(account));
+  }
+
+  peer(id: UserId): Peer | undefined {
+    const [row] = this.exists ? this.#storage.all<PeerRow>("SELECT * FROM peer WHERE id = ?", id) : [];
+    return row && peerOf(row);
+  }
+
+  peers(): Map<UserId, Peer> {
+    const rows = this.exists ? this.#storage.all<PeerRow>("SELECT * FROM peer") : [];
+    return new Map(rows.map((row) => [row.id, peerOf(row)]));
+  }
+
+  savePeer(id: UserId, { isAccepted, isBlocked }: Peer): void {
+    this.#storage.run(
+      "INSERT OR REPLACE INTO peer (id, accepted, blocked) VALUES (?, ?, ?)",
+      ...[id, Number(isAccepted), Number(isBlocked)],
+    );
+  }
+
+  removePeer(id: UserId): void {
+    this.#storage.run("DELETE FROM peer WHERE id = ?", id);
+  }
+
+  bucket(name: PersonBucket): Level | undefined {
+    return this.#storage.all<{ level: number; at: number }>("SELECT level, at FROM bucket WHERE name = ?", name)[0];
+  }
+
+  saveBucket(name: PersonBucket, { level, at }: Level): void {
+    this.#storage.run("INSERT OR REPLACE INTO bucket (name, level, at) VALUES (?, ?, ?)", name, level, at);
+  }
+
   armBy(at: number): void {
     const standing = this.#storage.alarmAt();
     if (standing === null || standing > at) this.#storage.setAlarm(at);
   }
 }
+
+interface PeerRow extends SqlRow {
+  id: UserId;
+  accepted: number;
+  blocked: number;
+}
+
+function peerOf({ accepted, blocked }: PeerRow): Peer {
+  return { isAccepted: accepted === 1, isBlocked: blocked === 1 };
+}
+
+/** What rows of an older version lack. */
+const added = { session: undefined, seenAt: 0, place: undefined, alerts: [], lastAlert: 0 };
 
 function pack(device: Device): string {
   return JSON.stringify({ ...device, dirty: [...device.dirty].map(([id, { since, pushed }]) => [id, since, pushed]) });
@@ -130,5 +247,9 @@ function unpack(text: string): Device {
   const { dirty, ...device } = JSON.parse(text) as Omit<Device, "dirty"> & {
     dirty: [ConversationId, Cursor, boolean][];
   };
-  return { ...device, dirty: new Map(dirty.map(([id, since, pushed]) => [id, { since, pushed }])) };
+  return {
+    ...added,
+    ...device,
+    dirty: new Map(dirty.map(([id, since, pushed]) => [id, { since, pushed }])),
+  };
 }

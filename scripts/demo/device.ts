@@ -1,4 +1,4 @@
-import { Chat, type Credentials, isText, type Message } from "../../client/index.ts";
+import { Account, Chat, type ChatEvents, isText, type Message } from "../../client/index.ts";
 import { SqliteStore } from "../../client/node/index.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -17,47 +17,69 @@ export interface Outgoing {
 }
 
 export interface DeviceOptions {
-  readonly name: string;
+  readonly owner: string;
+  /** How its owner calls it. */
+  readonly kind: string;
   readonly url: string;
   readonly storePath: string;
-  readonly credentials: Credentials;
   readonly terminal: Terminal;
   /** By user. */
-  readonly names: ReadonlyMap<string, string>;
+  readonly names: Map<string, string>;
 }
 
 /** Someone's device: an app on the SDK that says what it sees, and remembers it for the summary. */
 export class Device {
   readonly options: DeviceOptions;
+  readonly name: string;
   /** In the order in which the app was told of them. */
   readonly received: Message[] = [];
   readonly outgoing: Outgoing[] = [];
+  readonly alerts: ChatEvents["alert"][] = [];
   readonly #watermarks = new Map<ConversationId, { delivered: number; read: number }>();
   readonly #typists = new Set<string>();
   #store: SqliteStore | undefined;
+  #account: Account | undefined;
   #chat: Chat | undefined;
 
   constructor(options: DeviceOptions) {
     this.options = options;
-  }
-
-  get name(): string {
-    return this.options.name;
-  }
-
-  get user(): string {
-    return this.options.credentials.user;
+    this.name = `${options.owner}’s ${options.kind}`;
   }
 
   get isOpen(): boolean {
-    return this.#chat !== undefined;
+    return this.#store !== undefined;
   }
 
-  /** Starts the app on what is in its store. */
+  get isSignedIn(): boolean {
+    return this.#account !== undefined;
+  }
+
+  get store(): SqliteStore {
+    if (!this.#store) throw new Error(`${this.name} is switched off`);
+    return this.#store;
+  }
+
+  get account(): Account {
+    if (!this.#account) throw new Error(`${this.name} is not signed in`);
+    return this.#account;
+  }
+
+  get user(): string {
+    return this.account.user;
+  }
+
+  /** Starts the app on what is in its store: signed in, if it was before. */
   async open(): Promise<void> {
-    const { storePath, url, credentials } = this.options;
-    this.#store = new SqliteStore(storePath);
-    this.#chat = await Chat.open({ url, store: this.#store, credentials, client: "sandpiper-demo" });
+    this.#store = new SqliteStore(this.options.storePath);
+    const account = await Account.open({ url: this.options.url, store: this.#store });
+    if (account) await this.enter(account);
+  }
+
+  /** The device is signed in from now on. */
+  async enter(account: Account): Promise<void> {
+    this.#account = account;
+    this.options.names.set(account.user, this.options.owner);
+    this.#chat = await Chat.open({ account, store: this.store, client: "sandpiper-demo" });
     this.#listen(this.#chat);
   }
 
@@ -105,7 +127,7 @@ export class Device {
     const last = (await this.#app.messages(this.#app.direct(other.user))).findLast(({ seq }) => seq !== undefined);
     if (last?.seq === undefined) return;
     this.#app.markRead(last.conversation, last.seq);
-    this.tell(`reads ${other.options.names.get(other.user)}’s chat`);
+    this.tell(`reads ${other.options.owner}’s chat`);
   }
 
   async unread(): Promise<number> {
@@ -142,6 +164,7 @@ export class Device {
       for (const outgoing of this.outgoing) this.#tick(outgoing);
     });
     chat.on("typing", ({ user, active }) => this.#typing(user, active));
+    chat.on("alert", (alert) => this.#alert(alert));
   }
 
   #receive(message: Message): void {
@@ -178,6 +201,11 @@ export class Device {
     if (!active) return void this.#typists.delete(user);
     this.#typists.add(user);
     this.tell(`${this.#nameOf(user)} is typing …`);
+  }
+
+  #alert(alert: ChatEvents["alert"]): void {
+    this.alerts.push(alert);
+    if (alert.kind === "device_added") this.tell(`warns its owner: “${alert.name}” was added to the account`);
   }
 
   #nameOf(user: string): string {

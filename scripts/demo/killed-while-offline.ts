@@ -10,15 +10,12 @@ const program = fileURLToPath(new URL("./offline-writer.ts", import.meta.url));
  * last write. The device must be closed; its store is then as the dead process left it.
  */
 export async function killWhileOffline(device: Device, to: Device, text: string): Promise<void> {
-  const { storePath, credentials } = device.options;
-  const child = fork(program, [
-    ...["--store", storePath, "--user", credentials.user, "--device", credentials.device],
-    ...["--to", to.user, "--text", text],
-  ]);
+  const { storePath, terminal } = device.options;
+  const child = fork(program, ["--store", storePath, "--to", to.user, "--text", text]);
   const killed = once(child, "exit");
   const queued = await Promise.race([once(child, "message"), killed.then(() => undefined)]);
   if (!queued) throw new Error(`the app of ${device.name} ended before it had written anything`);
-  device.tell(`writes “${text}” without a network  ${device.options.terminal.paint("dim", "🕓")}`);
+  device.tell(`writes “${text}” without a network  ${terminal.paint("dim", "🕓")}`);
   child.kill("SIGKILL");
   await killed;
   device.tell("is killed (SIGKILL)");

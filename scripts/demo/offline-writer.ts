@@ -2,18 +2,18 @@
 // message, says that the message is in the outbox, and waits.
 
 import { parseArgs } from "node:util";
-import { Chat, ChatError, type Credentials } from "../../client/index.ts";
+import { Account, Chat } from "../../client/index.ts";
 import { SqliteStore } from "../../client/node/index.ts";
 
-const text = { type: "string", default: "" } as const;
-const { values } = parseArgs({ options: { store: text, user: text, device: text, to: text, text } });
+/** Reserved (RFC 6761 §6.4): it leads nowhere. */
+const NOWHERE = "http://offline.invalid";
 
-const credentials: Credentials = {
-  user: values.user,
-  device: values.device,
-  ticket: () => Promise.reject(new ChatError("unavailable")),
-};
+const text = { type: "string", default: "" } as const;
+const { values } = parseArgs({ options: { store: text, to: text, text } });
+
 const store = new SqliteStore(values.store);
-const chat = await Chat.open({ url: "http://127.0.0.1", store, credentials, client: "sandpiper-demo" });
+const account = await Account.open({ url: NOWHERE, store });
+if (!account) throw new Error("nobody is signed in here");
+const chat = await Chat.open({ account, store, client: "sandpiper-demo" });
 await chat.send(chat.direct(values.to), values.text);
 process.send?.("queued");

@@ -1,7 +1,7 @@
-import { randomBytes } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ChatError, type Credentials, signInForDevelopment } from "../../client/index.ts";
+import { FICTITIOUS_PHONES, fictitiousPhone } from "../fictitious-phone.ts";
 import { Device } from "./device.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -17,32 +17,24 @@ export type Cast = {
   readonly joansPhone: Device;
 };
 
-/** New accounts every time: a device that was left behind by an earlier run would miss what is said now. */
-export async function gather(url: string, directory: string, terminal: Terminal): Promise<Cast> {
-  const run = randomBytes(4).toString("hex");
+export function gather(url: string, directory: string, terminal: Terminal): Cast {
   const names = new Map<string, string>();
-  const device = async (person: string, kind: string): Promise<Device> => {
-    const credentials = await signIn(url, `${person}-${run}`);
-    names.set(credentials.user, person);
-    const storePath = join(directory, `${person}-${kind}.sqlite`.toLowerCase());
-    return new Device({ name: `${person}’s ${kind}`, url, storePath, credentials, terminal, names });
+  const device = (owner: string, kind: string): Device => {
+    const storePath = join(directory, `${owner}-${kind}.sqlite`.toLowerCase());
+    return new Device({ owner, kind, url, storePath, terminal, names });
   };
   return {
-    adasPhone: await device("Ada", "phone"),
-    adasLaptop: await device("Ada", "laptop"),
-    gracesPhone: await device("Grace", "phone"),
-    joansPhone: await device("Joan", "phone"),
+    adasPhone: device("Ada", "phone"),
+    adasLaptop: device("Ada", "laptop"),
+    gracesPhone: device("Grace", "phone"),
+    joansPhone: device("Joan", "phone"),
   };
 }
 
-async function signIn(url: string, name: string): Promise<Credentials> {
-  try {
-    return await signInForDevelopment(url, { name });
-  } catch (error) {
-    if (!(error instanceof ChatError)) throw error;
-    const hint = "npm start starts a system whose people sign in by name alone";
-    throw new Error(`Nobody can sign in at ${url} (${error.code}): ${hint}.`);
-  }
+/** Other numbers every time: a device that an earlier run has left behind would miss what is said now. */
+export function phoneNumbers(count: number): string[] {
+  const first = randomInt(FICTITIOUS_PHONES - count);
+  return Array.from({ length: count }, (_, index) => fictitiousPhone(first + index));
 }
 
 /** @throws Error if it does not come true in time */

@@ -1,6 +1,8 @@
+import type { CodeReader } from "../codes.ts";
 import type { Device, Outgoing } from "./device.ts";
+import { findFriends, linkDevice, signUp } from "./entering.ts";
 import { killWhileOffline } from "./killed-while-offline.ts";
-import { breathe, type Cast, expect, until } from "./stage.ts";
+import { breathe, type Cast, expect, phoneNumbers, until } from "./stage.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface StepTiming {
@@ -11,21 +13,29 @@ export interface StepTiming {
 /** Conversations for which a push to the device has been handed to its provider, as far as one can see from here. */
 export type PushObserver = (device: string) => Promise<number>;
 
+/** What can be seen of a system from beside it. */
+export interface Behind {
+  readonly codeFor: CodeReader;
+  /** Absent where nobody can see them. */
+  readonly pushes?: PushObserver;
+}
+
 /** What happens to two people, three devices and a friend. Each step throws if something does not come. */
 export class Story {
   readonly timings: StepTiming[] = [];
   readonly #cast: Cast;
   readonly #terminal: Terminal;
-  readonly #pushes: PushObserver | undefined;
+  readonly #behind: Behind;
 
-  /** @param pushes absent where nobody can see them */
-  constructor(cast: Cast, terminal: Terminal, pushes: PushObserver | undefined) {
+  constructor(cast: Cast, terminal: Terminal, behind: Behind) {
     this.#cast = cast;
     this.#terminal = terminal;
-    this.#pushes = pushes;
+    this.#behind = behind;
   }
 
   async tell(): Promise<void> {
+    await this.#step("Three people sign up and find each other", () => this.#signUp());
+    await this.#step("Ada links her laptop", () => this.#link());
     await this.#step("Everybody connects", () => this.#connect());
     await this.#step("A message and its ticks", () => this.#message());
     await this.#step("Typing, and an answer on two devices", () => this.#answer());
@@ -35,12 +45,29 @@ export class Story {
     await this.#step("Ada’s laptop starts again from its store", () => this.#restartLaptop());
   }
 
+  async #signUp(): Promise<void> {
+    const { adasPhone, gracesPhone, joansPhone } = this.#cast;
+    const phones = [adasPhone, gracesPhone, joansPhone];
+    const numbers = phoneNumbers(phones.length);
+    for (const [index, number] of numbers.entries())
+      await signUp(phones[index] as Device, number, this.#behind.codeFor);
+    for (const [index, phone] of phones.entries()) await findFriends(phone, numbers.toSpliced(index, 1));
+  }
+
+  async #link(): Promise<void> {
+    const { adasPhone, adasLaptop } = this.#cast;
+    await linkDevice(adasLaptop, adasPhone);
+    const devices = await adasPhone.account.devices.list();
+    expect("Ada has two devices", devices.length === 2);
+  }
+
   async #connect(): Promise<void> {
     for (const device of Object.values(this.#cast)) {
-      await device.open();
       await device.connect();
       device.tell("is online");
     }
+    const { adasPhone } = this.#cast;
+    await until("Ada’s phone says that the laptop was added", () => adasPhone.alerts.length === 1);
   }
 
   async #message(): Promise<void> {
@@ -83,7 +110,7 @@ export class Story {
       await adasPhone.write(gracesPhone, "Sleep well."),
     ];
     for (const message of missed) await sent(message);
-    if (this.#pushes) await this.#awaitPushes(this.#pushes);
+    if (this.#behind.pushes) await this.#awaitPushes(this.#behind.pushes);
     await breathe();
     expect(
       "a message to a sleeping phone is not ✓✓",
@@ -95,7 +122,7 @@ export class Story {
   /** Five messages, but one push a chat. */
   async #awaitPushes(pushes: PushObserver): Promise<void> {
     const { gracesPhone } = this.#cast;
-    const { device } = gracesPhone.options.credentials;
+    const { device } = gracesPhone.account;
     await until("a push to Grace’s phone for each of the two chats", async () => (await pushes(device)) === 2);
     gracesPhone.tell("is sent a push for each of the two chats (the server’s log says so)");
   }

@@ -33,6 +33,7 @@ const up: { [T in UpType]: Extract<UpFrame, { type: T }>[] } = {
     { type: "sync", request: largest, cursors: [[conversation, 0, 0]], scope: "listed", more: true },
   ],
   typing: [{ type: "typing", conversation: user }],
+  noted: [{ type: "noted", alert: 1 }],
 };
 
 const down: { [T in DownType]: { frame: Extract<DownFrame, { type: T }>; bodies?: Uint8Array[] }[] } = {
@@ -64,6 +65,10 @@ const down: { [T in DownType]: { frame: Extract<DownFrame, { type: T }>; bodies?
   ],
   drained: [{ frame: { type: "drained", request: 0 } }],
   typing: [{ frame: { type: "typing", conversation, user: peer } }],
+  alert: [
+    { frame: { type: "alert", alert: 1, kind: "code_requested", at: 0 } },
+    { frame: { type: "alert", alert: 2, kind: "device_added", at: 1, device, name: "Laptop", place: "Berlin, DE" } },
+  ],
   error: [
     { frame: { type: "error", code: "busy", retry: 250 } },
     { frame: { type: "error", code: "not_found", retry: "never", conversation, id, request: 3 } },

@@ -67,6 +67,24 @@ const Drained = v.object({ type: v.literal("drained"), request: Cursor });
 /** Another member is typing. */
 const Typing = v.object({ type: v.literal("typing"), conversation: ConversationId, user: UserId });
 
+/**
+ * Something about the account that its owner should see on every device: somebody asks for a code for their number, a
+ * device was added or removed, the account has been idle for so long that it will be removed. Sent on every connection
+ * until it is `noted`.
+ */
+export const Alert = v.object({
+  type: v.literal("alert"),
+  /** Counts the alerts of this device. */
+  alert: Seq,
+  kind: v.picklist(["code_requested", "device_added", "device_removed", "account_idle"]),
+  at: Time,
+  /** Which device, for those that are about one; its name and whereabouts. */
+  device: v.optional(DeviceId),
+  name: v.optional(v.string()),
+  place: v.optional(v.string()),
+});
+export type Alert = v.InferOutput<typeof Alert>;
+
 /** A frame was refused. It names what it answers as far as that is known. */
 export const ErrorFrame = v.object({
   type: v.literal("error"),
@@ -90,6 +108,7 @@ export const DownFrame = v.variant("type", [
   Receipt,
   Drained,
   Typing,
+  Alert,
   ErrorFrame,
   Bye,
 ]);

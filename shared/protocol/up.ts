@@ -63,7 +63,10 @@ const Typing = v.object({
   conversation: ConversationId,
 });
 
-export const UpFrame = v.variant("type", [Hello, Send, Sends, Ack, Read, Sync, Typing]);
+/** The person has been shown this alert and all before it; they are not sent again. */
+const Noted = v.object({ type: v.literal("noted"), alert: Seq });
+
+export const UpFrame = v.variant("type", [Hello, Send, Sends, Ack, Read, Sync, Typing, Noted]);
 export type UpFrame = v.InferOutput<typeof UpFrame>;
 export type UpType = UpFrame["type"];
 export type Sync = v.InferOutput<typeof Sync>;

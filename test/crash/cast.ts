@@ -1,5 +1,14 @@
 import { join } from "node:path";
-import { type Credentials, directConversation, signInForDevelopment } from "../../client/index.ts";
+import {
+  type Account,
+  directConversation,
+  MemoryStore,
+  requestCode,
+  signIn,
+  signInByLink,
+} from "../../client/index.ts";
+import type { CodeReader } from "../../scripts/codes.ts";
+import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import { Device } from "./device.ts";
 import type { History } from "./history.ts";
 
@@ -32,34 +41,72 @@ interface Setting {
   readonly url: string;
   /** For the stores. */
   readonly directory: string;
+  readonly codeFor: CodeReader;
   readonly history: History;
   readonly problem: (text: string) => void;
 }
 
-/** Signs everybody in; nobody is connected yet. */
-export async function gather({ url, directory, history, problem }: Setting): Promise<Device[]> {
-  const signedIn = new Map<Name, Credentials[]>();
-  for (const { name, devices } of people) {
-    const credentials: Credentials[] = [];
-    for (const _ of devices) credentials.push(await signInForDevelopment(url, { name }));
-    signedIn.set(name, credentials);
+/** A device's account, and where its session is kept. */
+interface SignedIn {
+  readonly account: Account;
+  readonly sessions: MemoryStore;
+}
+
+/** Signs everybody in, with all their devices and as each other's contacts; nobody is connected yet. */
+export async function gather(setting: Setting): Promise<Device[]> {
+  const signedIn = new Map<Name, SignedIn[]>();
+  for (const [index, { name, devices }] of people.entries()) {
+    const entered = [await signUp(setting, fictitiousPhone(index))];
+    while (entered.length < devices.length) entered.push(await link(setting, entered[0]!));
+    signedIn.set(name, entered);
   }
-  return people.flatMap(({ name: person, devices }) =>
-    devices.map((kind, index) => {
-      const name = `${person}-${index + 1}`;
-      return new Device({
-        ...{ name, url, history, problem },
-        credentials: signedIn.get(person)![index]!,
-        conversations: conversationsOf(person, signedIn),
-        ...(kind === "file" && { storePath: join(directory, `${name}.sqlite`) }),
-      });
-    }),
+  await befriend(signedIn);
+  return people.flatMap(({ name, devices }) =>
+    devices.map((kind, index) => assemble(setting, signedIn, { person: name, kind, index })),
   );
 }
 
-function conversationsOf(person: Name, signedIn: ReadonlyMap<Name, readonly Credentials[]>): string[] {
-  const userOf = (name: Name) => signedIn.get(name)![0]!.user;
+async function signUp({ url, codeFor }: Setting, phone: string): Promise<SignedIn> {
+  const sessions = new MemoryStore();
+  const code = await codeFor(phone, () => requestCode(url, phone));
+  return { sessions, account: await signIn({ url, store: sessions, phone, code, deviceName: "phone" }) };
+}
+
+async function link({ url }: Setting, other: SignedIn): Promise<SignedIn> {
+  const sessions = new MemoryStore();
+  const pending = await signInByLink({ url, store: sessions, deviceName: "laptop" });
+  await other.account.devices.link(pending.qr);
+  return { sessions, account: (await pending.linked()).account };
+}
+
+/** Who is a stranger sees no receipts. */
+async function befriend(signedIn: ReadonlyMap<Name, readonly SignedIn[]>): Promise<void> {
+  for (const [one, other] of chats.flatMap(([a, b]) => [[a, b] as const, [b, a] as const])) {
+    await signedIn.get(one)![0]!.account.contacts.add(userOf(signedIn, other));
+  }
+}
+
+function assemble(
+  { url, directory, history, problem }: Setting,
+  signedIn: ReadonlyMap<Name, readonly SignedIn[]>,
+  { person, kind, index }: { person: Name; kind: "file" | "memory"; index: number },
+): Device {
+  const name = `${person}-${index + 1}`;
+  const { account, sessions } = signedIn.get(person)![index]!;
+  return new Device({
+    ...{ name, url, sessions, history, problem },
+    owner: { user: account.user, device: account.device },
+    conversations: conversationsOf(person, signedIn),
+    ...(kind === "file" && { storePath: join(directory, `${name}.sqlite`) }),
+  });
+}
+
+function conversationsOf(person: Name, signedIn: ReadonlyMap<Name, readonly SignedIn[]>): string[] {
   return chats
     .filter((members) => members.includes(person))
-    .map(([one, other]) => directConversation(userOf(one), userOf(other)));
+    .map(([one, other]) => directConversation(userOf(signedIn, one), userOf(signedIn, other)));
+}
+
+function userOf(signedIn: ReadonlyMap<Name, readonly SignedIn[]>, name: Name): string {
+  return signedIn.get(name)![0]!.account.user;
 }

@@ -1,5 +1,5 @@
 import { encodeContent } from "../../client/content.ts";
-import { Chat, type Credentials, MemoryStore, type Store } from "../../client/index.ts";
+import { Account, Chat, MemoryStore, type Owner, type SessionStore, type Store } from "../../client/index.ts";
 import { SqliteStore } from "../../client/node/index.ts";
 import type { ConversationId } from "../../shared/ids.ts";
 import { DeviceBook } from "./device-book.ts";
@@ -9,7 +9,9 @@ import { RecordingStore } from "./recording-store.ts";
 export interface DeviceOptions {
   readonly name: string;
   readonly url: string;
-  readonly credentials: Credentials;
+  readonly owner: Owner;
+  /** Outlives the app, as the file or the memory of its messages does. */
+  readonly sessions: SessionStore;
   readonly conversations: readonly ConversationId[];
   /** A file; absent: the store is memory that outlives the app. */
   readonly storePath?: string;
@@ -38,7 +40,7 @@ export class Device {
 
   constructor(options: DeviceOptions) {
     this.options = options;
-    this.book = new DeviceBook(options.credentials, options.history);
+    this.book = new DeviceBook(options.owner, options.history);
   }
 
   get isRunning(): boolean {
@@ -47,9 +49,11 @@ export class Device {
 
   /** The app starts on what is in the store, and connects by itself. */
   async start(): Promise<void> {
-    const { url, credentials } = this.options;
+    const { url, sessions } = this.options;
+    const account = await Account.open({ url, store: sessions });
+    if (!account) return this.#problem("is not signed in any more");
     const store = new RecordingStore(this.#openStore(), this.book);
-    const chat = await Chat.open({ url, credentials, store, client: "sandpiper-crash" });
+    const chat = await Chat.open({ account, store, client: "sandpiper-crash" });
     this.#run = { chat, store };
     this.#listen(chat);
     chat.connect();

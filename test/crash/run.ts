@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { codesInLog } from "../../scripts/codes.ts";
 import type { Random } from "../sim/random.ts";
 import { gather } from "./cast.ts";
 import type { Device } from "./device.ts";
@@ -61,7 +62,8 @@ export class Run {
   async #gather(): Promise<void> {
     const problem = (text: string) => void this.problems.push(text);
     const { directory } = this.#settings;
-    this.#devices = await gather({ url: this.#server.url, directory, history: this.history, problem });
+    const { url, logFile } = this.#server;
+    this.#devices = await gather({ url, directory, codeFor: codesInLog(logFile), history: this.history, problem });
     for (const device of this.#devices) await device.start();
   }
 

@@ -22,13 +22,17 @@ export class Server {
     this.#port = FIRST_PORT + (process.pid % PORTS);
   }
 
+  get logFile(): string {
+    return join(this.#stateDir, "system.log");
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
 
   /** @param stops how likely an object stops between commit and fan-out, each time that it gets there */
   async start(stops = 0): Promise<void> {
-    this.#logged = await sizeOf(join(this.#stateDir, "system.log"));
+    this.#logged = await sizeOf(this.logFile);
     const isFirst = this.#system === undefined;
     this.#system = await startSystem({
       stateDir: this.#stateDir,
@@ -60,7 +64,7 @@ export class Server {
   }
 
   async #isStopLogged(): Promise<boolean> {
-    const file = await open(join(this.#stateDir, "system.log"));
+    const file = await open(this.logFile);
     try {
       const { size } = await file.stat();
       const { buffer } = await file.read(Buffer.alloc(size - this.#logged), 0, size - this.#logged, this.#logged);

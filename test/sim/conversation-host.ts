@@ -10,8 +10,10 @@ import {
   CreateGroup,
   type DeliverReply,
   type Entry,
+  EraseMember,
   PutWatermark,
   ReadLog,
+  SetBlock,
   SignalTyping,
 } from "../../shared/rpc.ts";
 import type { Callee, Calls } from "./calls.ts";
@@ -24,6 +26,8 @@ const schemas = {
   putWatermark: PutWatermark,
   signalTyping: SignalTyping,
   createGroup: CreateGroup,
+  setBlock: SetBlock,
+  eraseMember: EraseMember,
 } as const;
 
 export interface ConversationSurroundings {
@@ -102,6 +106,9 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
         return this.#askWatermark(effect.user);
       case "sync":
         return this.later(this.platform.random.between(1, 4), "synced", () => this.handle({ type: "synced" }));
+      case "wipe":
+        this.storage.wipe();
+        return this.forget();
       case "timer":
         return this.later(effect.afterMs, effect.name, () => this.handle({ type: "timer", name: effect.name }));
     }

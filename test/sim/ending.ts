@@ -1,4 +1,5 @@
 import type { ConversationId } from "../../shared/ids.ts";
+import { IDLE_WARNING_MS } from "../../shared/limits.ts";
 import type { Device } from "./device.ts";
 import type { Invariants } from "./invariants.ts";
 import { short } from "./platform.ts";
@@ -34,15 +35,17 @@ export class Ending {
     this.#invariants.check();
   }
 
-  /** Nobody is there any more; what is still to happen comes to an end. */
+  /** Nobody is there any more; what is still to happen comes to an end, and after a year so does everybody's account. */
   async fallSilent(): Promise<void> {
-    const { timeline } = this.#world;
+    const { timeline, hosts } = this.#world;
     for (const device of this.#devices) device.disconnect();
     const steps = timeline.steps;
-    await timeline.runDry();
+    await timeline.runFor(IDLE_WARNING_MS / 2);
     const after = timeline.steps - steps;
     if (after > MAX_STEPS_AFTER_THE_END) this.#world.problem(`${after} steps after everybody had gone`);
     this.#invariants.check();
+    await timeline.runDry();
+    for (const host of hosts) if (!host.storage.isEmpty) this.#world.problem(`R14 ${host.name} still holds something`);
   }
 
   get #devices(): Device[] {

@@ -90,7 +90,7 @@ export abstract class Host<Event extends { type: string }, Effect extends { do: 
 
   handle(event: Event): void {
     this.#handledAt = this.platform.timeline.now;
-    if (!this.wake()) return;
+    if (!this.wake()) return this.#repeatAlarm(event);
     const effects = this.#commit(event);
     if (!effects) return;
     this.#followAlarm();
@@ -169,9 +169,13 @@ export abstract class Host<Event extends { type: string }, Effect extends { do: 
     return random.between(0, effects.length - 1);
   }
 
-  /** An alarm that was not seen through is repeated by the platform, unless another one stands. */
   #breakDown(event: Event): void {
     this.crash();
+    this.#repeatAlarm(event);
+  }
+
+  /** An alarm that was not seen through is repeated by the platform, unless another one stands. */
+  #repeatAlarm(event: Event): void {
     if (event.type === "alarm" && this.storage.alarmAt() === null) this.storage.setAlarm(this.clock + ALARM_RETRY_MS);
     this.#followAlarm();
   }

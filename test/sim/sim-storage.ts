@@ -34,6 +34,14 @@ export class SimStorage implements Storage {
     this.#inner.alarmFired();
   }
 
+  get isEmpty(): boolean {
+    return this.alarmAt() === null && this.all("SELECT 1 FROM sqlite_master").length === 0;
+  }
+
+  wipe(): void {
+    this.#inner.wipe();
+  }
+
   transaction<T>(work: () => T): T {
     return this.#inner.transaction(work);
   }

@@ -4,7 +4,17 @@ import type { ConnectReply, Request, Result, UserEffect, UserEvent } from "../..
 import type { Socket, SocketId } from "../../durable-objects/user/socket.ts";
 import { closeCodes } from "../../shared/errors.ts";
 import { encodeDown, type Wire } from "../../shared/protocol/codec.ts";
-import { AskWatermark, Connect, Deliver, NotifyReceipt, NotifyTyping, RegisterDevice } from "../../shared/rpc.ts";
+import {
+  AskWatermark,
+  Connect,
+  Deliver,
+  ForgetPeer,
+  NotePeer,
+  NotifyReceipt,
+  NotifyTyping,
+  RegisterDevice,
+  SetPeer,
+} from "../../shared/rpc.ts";
 import type { Callee, Calls } from "./calls.ts";
 import { Host, type Settle } from "./host.ts";
 import type { Link, ServerEnd } from "./link.ts";
@@ -17,6 +27,9 @@ const schemas = {
   notifyTyping: NotifyTyping,
   askWatermark: AskWatermark,
   registerDevice: RegisterDevice,
+  setPeer: SetPeer,
+  notePeer: NotePeer,
+  forgetPeer: ForgetPeer,
   isRegistered: v.undefined(),
 } as const;
 
@@ -24,7 +37,7 @@ export interface UserSurroundings {
   readonly calls: Calls;
   readonly queue: PushQueue;
   readonly sendsPerMinute: number;
-  find(request: Exclude<Request, { to: "push" }>): Callee;
+  find(request: Extract<Request, { method: string }>): Callee;
 }
 
 /** A person's object as `durable-objects/user/object.ts` runs it, with the platform around it. */
@@ -115,6 +128,9 @@ export class UserHost extends Host<UserEvent, UserEffect> implements Callee, Ser
         return;
       case "request":
         return this.#request(effect.token, effect.request);
+      case "wipe":
+        this.storage.wipe();
+        return this.forget();
       case "timer":
         return this.later(effect.afterMs, "timer", () => this.handle({ type: "timer", token: effect.token }));
     }
@@ -124,6 +140,7 @@ export class UserHost extends Host<UserEvent, UserEffect> implements Callee, Ser
     const done = this.outgoing((result: Result) => this.handle({ type: "result", token, result }));
     const { calls, queue, find } = this.#surroundings;
     if (request.to === "push") queue.send(request.job, done);
+    else if (request.to === "records") done({ ok: true, value: { databaseRows: 0, files: 0 } });
     else calls.call(this.name, find(request), request.method, request.args, done);
   }
 

@@ -113,6 +113,7 @@ export class World implements Platform {
       "registerDevice",
       args,
       () => {
+        this.#befriend(config.user);
         const device = new Device(config, this.user(config.user), this);
         device.wantsOnline = !this.isQuiet;
         this.devices.set(config.device, device);
@@ -121,6 +122,23 @@ export class World implements Platform {
         void device.start();
       },
     );
+  }
+
+  /** Strangers see no ticks; these people know each other as soon as both are here. */
+  #befriend(user: UserId): void {
+    const peers = new Set([...this.devices.values()].map(({ config }) => config.user));
+    peers.delete(user);
+    for (const peer of peers) {
+      for (const [one, other] of [[user, peer] as const, [peer, user] as const]) {
+        const args = { peer: other, change: "accept", requestId: "befriend" };
+        this.#insist(
+          () => this.user(one),
+          "setPeer",
+          args,
+          () => {},
+        );
+      }
+    }
   }
 
   comeBack(user: UserId): void {

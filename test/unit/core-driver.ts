@@ -12,7 +12,7 @@ import type { DeliverReply, Entry, ReadLogReply } from "../../shared/rpc.ts";
 
 /** An id of its own for each kind and number. */
 export const idOf = (kind: string, number: number) => `${kind}${String(number).padStart(26 - kind.length, "0")}`;
-const alice = idOf("0A", 1);
+export const alice = idOf("0A", 1);
 export const bob = idOf("0B", 1);
 export const phone = idOf("0D", 1);
 export const laptop = idOf("0D", 2);
@@ -24,6 +24,9 @@ const noWatermark = { delivered: 0, read: 0, kept: 0 };
 function entryOf(seq: number, user = alice, device = alicePhone): Entry {
   return { seq, id: idOf("00", seq), user, device, at: 0, body };
 }
+
+/** Shorter timers go off at once, longer ones never. */
+const LONG_MS = 10_000;
 
 interface Asked {
   token: Token;
@@ -38,6 +41,7 @@ export class UserDriver {
   closed: string[] = [];
   replies: unknown[] = [];
   failed = 0;
+  isWiped = false;
   readonly #storage = new NodeStorage();
   #core = this.#boot([]);
   #socket: Socket | undefined;
@@ -116,8 +120,9 @@ export class UserDriver {
     else if (effect.do === "close") this.closed.push(effect.reason);
     else if (effect.do === "reply") this.replies.push(effect.value);
     else if (effect.do === "fail") this.failed++;
+    else if (effect.do === "wipe") this.isWiped = true;
     else if (effect.do === "attach") this.#socket = effect.socket;
-    else if (effect.do === "timer") this.do({ type: "timer", token: effect.token });
+    else if (effect.do === "timer" && effect.afterMs < LONG_MS) this.do({ type: "timer", token: effect.token });
   }
 }
 

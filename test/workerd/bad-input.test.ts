@@ -21,7 +21,7 @@ import {
 import type { ErrorFrame } from "../../shared/protocol/down.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import { issueToken } from "../../workers/gateway/auth/tokens.ts";
-import { eventually, newDevice, type TestDevice } from "./device.ts";
+import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { alarmOf, conversation, logOf, person, tablesOf } from "./objects.ts";
 
 afterEach(() => {
@@ -37,7 +37,7 @@ interface Scene {
 
 /** Mallory and Bob, connected, with one message of Bob's in their log. */
 async function scene(): Promise<Scene> {
-  const [mallory, bob] = [await newDevice(), await newDevice()];
+  const [mallory, bob] = await newFriends(2);
   const chat = directConversation(mallory.user, bob.user);
   await Promise.all([mallory.connect(), bob.connect()]);
   await bob.send(chat, "hello");
@@ -248,7 +248,7 @@ describe("before hello", () => {
 
 describe("R6 what is not mine looks like what does not exist", () => {
   it.each(["send", "ack", "read", "sync", "typing"])("%s", async (type) => {
-    const [eve, alice, bob] = [await newDevice(), await newDevice(), await newDevice()];
+    const [eve, alice, bob] = await newFriends(3);
     const [chat, group] = [directConversation(alice.user, bob.user), ulid()];
     await conversation(group).createGroup({ members: [alice.user, bob.user], requestId: "r" });
     await Promise.all([eve.connect(), alice.connect()]);
@@ -637,7 +637,7 @@ describe("through the gateway", () => {
     });
 
   const ticketFor = async ({ user, device }: { user: string; device: string }) =>
-    (await issueToken(env.TOKEN_KEYS, "ticket", { user, device })).token;
+    (await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device })).token;
 
   async function expectRefused(response: Response, status: number, code: string): Promise<void> {
     expect(response.webSocket).toBeFalsy();
@@ -679,7 +679,7 @@ describe("through the gateway", () => {
   });
 
   it("R6 a ticket for another person's device opens nothing", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const response = await connectWith(await ticketFor({ user: alice.user, device: bob.device }));
     expect(response.status).toBe(401);
   });

@@ -8,14 +8,14 @@ import { UserObject } from "../../durable-objects/user/object.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { FAN_OUT_HOLD_MEMBERS } from "../../shared/limits.ts";
 import type { Append, Entry } from "../../shared/rpc.ts";
-import { eventually, newDevice, type TestDevice } from "./device.ts";
+import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { alarmOf, conversation, crash, fireAlarm, logOf, sendsToQueue, storedDevice } from "./objects.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 /** Two people, connected. */
 async function pair(): Promise<{ alice: TestDevice; bob: TestDevice; chat: string }> {
-  const [alice, bob] = [await newDevice(), await newDevice()];
+  const [alice, bob] = await newFriends(2);
   await Promise.all([alice.connect(), bob.connect()]);
   return { alice, bob, chat: directConversation(alice.user, bob.user) };
 }
@@ -24,8 +24,9 @@ const failingDeliveries = () => vi.spyOn(UserObject.prototype, "deliver").mockRe
 
 describe("a person's object that crashes with open sockets", () => {
   it("R1 brings all that was missed after a comparison, of a conversation the device never heard of too", async () => {
-    const { alice, bob, chat } = await pair();
-    const carol = await (await newDevice()).connect();
+    const [alice, bob, carol] = await newFriends(3);
+    for (const device of [alice, bob, carol]) await device.connect();
+    const chat = directConversation(alice.user, bob.user);
     const unheard = directConversation(carol.user, bob.user);
     await alice.send(chat, "one");
     await bob.texts(1);

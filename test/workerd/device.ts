@@ -45,7 +45,8 @@ export class TestDevice {
   }
 
   async register(): Promise<this> {
-    expect(await this.stub.registerDevice({ device: this.device, name: "test", requestId: "r" })).toEqual({ ok: true });
+    const call = { device: this.device, name: "test", requestId: ulid() };
+    expect(await this.stub.registerDevice(call)).toMatchObject({ ok: true });
     return this;
   }
 
@@ -173,4 +174,16 @@ export class TestDevice {
 
 export async function newDevice(user?: string): Promise<TestDevice> {
   return new TestDevice(user).register();
+}
+
+type Devices<Count extends 2 | 3> = Count extends 2 ? [TestDevice, TestDevice] : [TestDevice, TestDevice, TestDevice];
+
+/** A device each of people who have accepted each other: strangers are told nothing of their messages (R12). */
+export async function newFriends<Count extends 2 | 3>(count: Count): Promise<Devices<Count>> {
+  const devices = await Promise.all(Array.from({ length: count }, () => newDevice()));
+  for (const { stub, user } of devices) {
+    const others = devices.filter((other) => other.user !== user);
+    for (const { user: peer } of others) await stub.setPeer({ peer, change: "accept", requestId: "r" });
+  }
+  return devices as Devices<Count>;
 }

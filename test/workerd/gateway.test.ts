@@ -1,6 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import {
+  decodeProtectedHeader,
   base64url as encoding,
   exportSPKI,
   generateKeyPair,
@@ -14,22 +15,17 @@ import * as v from "valibot";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Env } from "../../durable-objects/runtime/env.ts";
 import { type LogFields, log } from "../../durable-objects/runtime/log.ts";
-import {
-  ACCESS_TOKEN_TTL_MS,
-  CONNECT_TICKET_TTL_MS,
-  MAX_DEVICES_PER_USER,
-  MAX_FRAME_BYTES,
-  MAX_TOKEN_CHARS,
-} from "../../shared/limits.ts";
+import { ACCESS_TOKEN_TTL_MS, CONNECT_TICKET_TTL_MS, MAX_FRAME_BYTES, MAX_TOKEN_CHARS } from "../../shared/limits.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import { CONNECT_HEADER, Connect } from "../../shared/rpc.ts";
 import { issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
+import { HOST, newPhone, ORIGIN, signUp } from "./accounts.ts";
 
-const HOST = "http://127.0.0.1";
-const ORIGIN = "https://app.example";
 const caller = { user: ulid(), device: ulid() };
 const { keys } = JSON.parse(env.TOKEN_KEYS) as { keys: [JWK & { kid: string }] };
+/** The same, as a token names them. */
+const claims = { sub: caller.user, device: caller.device };
 let signingKey: CryptoKey;
 
 beforeAll(async () => {
@@ -40,27 +36,18 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-async function call(path: string, init: RequestInit = {}, vars: Partial<Env> = {}, host = HOST): Promise<Response> {
-  const used = { ...env, ...vars };
+async function call(path: string, init: RequestInit = {}, vars: Partial<Env> = {}): Promise<Response> {
   const context = createExecutionContext();
-  const response = await buildGateway(used).fetch(new Request(`${host}${path}`, init), used, context);
+  const response = await buildGateway().fetch(new Request(`${HOST}${path}`, init), { ...env, ...vars }, context);
   await waitOnExecutionContext(context);
   return response;
 }
 
-function post(path: string, body: unknown, vars?: Partial<Env>, host?: string): Promise<Response> {
-  return call(
-    path,
-    { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
-    vars,
-    host,
-  );
-}
+/** Where anybody may send a body. */
+const OPEN_PATH = "/v1/sign-in/code";
 
-async function signIn(name: string, fields: object = {}) {
-  const response = await post("/v1/dev/sign-in", { name, ...fields });
-  expect(response.status).toBe(200);
-  return (await response.json()) as { user: string; device: string; accessToken: string; accessExpiresAt: number };
+function post(body: BodyInit, headers: Record<string, string> = { "content-type": "application/json" }) {
+  return call(OPEN_PATH, { method: "POST", headers, body });
 }
 
 const askTicket = (token: string) =>
@@ -78,7 +65,7 @@ function upgrade(ticket: string, headers: Record<string, string> = { origin: ORI
 
 /** A token with our key and any claims and header: what only a fault of ours could issue. */
 function sign(
-  claims: Record<string, unknown> = {},
+  others: Record<string, unknown> = {},
   header: Partial<JWTHeaderParameters> = {},
   key: CryptoKey | Uint8Array = signingKey,
 ): Promise<string> {
@@ -86,12 +73,11 @@ function sign(
   return new SignJWT({
     iss: "sandpiper",
     aud: "sandpiper:api",
-    sub: caller.user,
-    device: caller.device,
+    ...claims,
     jti: ulid(),
     iat: now,
     exp: now + 60,
-    ...claims,
+    ...others,
   })
     .setProtectedHeader({ alg: "ES256", kid: keys[0].kid, typ: "at+jwt", ...header })
     .sign(key);
@@ -126,39 +112,20 @@ describe("errors", () => {
   it("answers a wrong method with 405 and names the right ones", async () => {
     const response = await call("/v1/connect-ticket");
     expect(response.headers.get("allow")).toBe("POST");
-    await expectProblem(response, 405, "not_found");
+    await expectProblem(response, 405, "method_not_allowed");
   });
 
-  it.each(["", "{", "null", "[]", '"name"', '{"name":1}', '{"name":""}', '{"name":"a","device":"x"}', "\u0000"])(
-    "answers malformed JSON with 400: %j",
-    async (body) => {
-      const headers = { "content-type": "application/json" };
-      await expectProblem(await call("/v1/dev/sign-in", { method: "POST", headers, body }), 400, "bad_frame");
-    },
-  );
-
-  it("answers a body that another origin's page could send unasked with 400", async () => {
-    const headers = { "content-type": "text/plain" };
-    const response = await call("/v1/dev/sign-in", { method: "POST", headers, body: '{"name":"eve"}' });
-    await expectProblem(response, 400, "bad_frame");
-  });
-
-  it("answers a body above the limit with 413, whether its length is declared or not", async () => {
-    await expectProblem(await post("/v1/dev/sign-in", { name: "x".repeat(MAX_FRAME_BYTES) }), 413, "too_large");
-    const { readable, writable } = new TransformStream();
-    const writing = new Response("x".repeat(MAX_FRAME_BYTES + 1)).body?.pipeTo(writable).catch(() => {});
-    const headers = { "content-type": "application/json" };
-    await expectProblem(await call("/v1/dev/sign-in", { method: "POST", headers, body: readable }), 413, "too_large");
-    await writing;
+  it.each(["/v1/dev/sign-in", "/v1/dev", "/v1/sign-in/dev"])("knows no sign-in without a code: %s", async (path) => {
+    const init = { method: "POST", headers: { "content-type": "application/json" }, body: '{"name":"eve"}' };
+    await expectProblem(await call(path, init), 404, "not_found");
   });
 
   it("answers a failure inside with 503, without a word about it", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
-    const DB = {
-      prepare: () => {
-        throw new Error("secret detail");
-      },
-    } as unknown as D1Database;
+    const failing = () => {
+      throw new Error("secret detail");
+    };
+    const DB = { withSession: () => ({ prepare: failing, getBookmark: () => null }) } as unknown as D1Database;
     const response = await call("/health", {}, { DB });
     expect(response.headers.get("retry-after")).toBe("1");
     await expectProblem(response, 503, "unavailable");
@@ -168,6 +135,77 @@ describe("errors", () => {
   it("makes the request id itself, whatever the client sends", async () => {
     const response = await call("/health", { headers: { "x-request-id": "mine" } });
     expect(response.headers.get("x-request-id")).toMatch(/^[0-9A-Z]{26}$/);
+  });
+});
+
+describe("bodies", () => {
+  const phone = newPhone();
+  const deep = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+  const malformed: Record<string, string> = {
+    nothing: "",
+    "half an object": "{",
+    null: "null",
+    "an array": "[]",
+    "a text": '"phone"',
+    "a zero byte": "\u0000",
+    "a wrong type": '{"phone":1}',
+    "an empty text": '{"phone":""}',
+    "a list of what should be one": `{"phone":["${phone}"]}`,
+    "an object with an operator": `{"phone":{"$ne":null}}`,
+    "a missing field": "{}",
+    NaN: '{"phone":NaN}',
+    Infinity: '{"phone":Infinity}',
+    "a number that is none any more": '{"phone":1e999}',
+    "a comment": `{"phone":"${phone}"/**/}`,
+    "a comma too many": `{"phone":"${phone}",}`,
+    "two values": `{"phone":"${phone}"}{}`,
+    "half of a surrogate pair": "\ud800",
+    "a deep array": deep(MAX_FRAME_BYTES / 2),
+    "a deep array inside": `{"phone":"${phone}","x":${deep(30_000)}}`,
+    "a name twice": `{"phone":"${phone}","phone":"${phone}"}`,
+    "a name twice, written otherwise": `{"phone":"${phone}","\\u0070hone":"${phone}"}`,
+    "a name twice, far inside": `{"phone":"${phone}","x":[{"y":{"a":1,"b":[],"a":2}}]}`,
+    "a name that sets an object's kind": `{"phone":"${phone}","__proto__":{"admin":true}}`,
+    "the same, far inside": `{"phone":"${phone}","x":[[{"__proto__":null}]]}`,
+    "the same, written otherwise": `{"phone":"${phone}","__\\u0070roto__":1}`,
+  };
+  it.each(Object.entries(malformed))("are refused with 400: %s", async (_, body) => {
+    await expectProblem(await post(body), 400, "bad_frame");
+  });
+
+  it("are refused with 400 where they are no UTF-8", async () => {
+    const text = new TextEncoder().encode(`{"phone":"${phone}","x":"?"}`);
+    text[text.length - 3] = 0xff;
+    await expectProblem(await post(text), 400, "bad_frame");
+  });
+
+  it("may hold a name in two objects, and anything inside a text", async () => {
+    const shown = vi.spyOn(console, "log").mockImplementation(() => {});
+    const body = `{"x":[{"phone":1},{"phone":{}}],"y":"{\\"phone\\":1,\\"__proto__\\":2","phone" : "${phone}"}`;
+    expect((await post(body)).status).toBe(200);
+    expect(shown).toHaveBeenCalled();
+    expect(({} as { admin?: boolean }).admin).toBeUndefined();
+  });
+
+  it.each([
+    "text/plain",
+    "text/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/jsonp",
+    "text/plain; application/json",
+    "",
+  ])("are refused with 400 as another origin's page could send them unasked: %j", async (type) => {
+    await expectProblem(await post(`{"phone":"${phone}"}`, { "content-type": type }), 400, "bad_frame");
+  });
+
+  it("above the limit are refused with 413, whether their length is declared or not", async () => {
+    await expectProblem(await post(`{"phone":"${"x".repeat(MAX_FRAME_BYTES)}"}`), 413, "too_large");
+    await expectProblem(await post(deep(MAX_FRAME_BYTES)), 413, "too_large");
+    const { readable, writable } = new TransformStream();
+    const writing = new Response("x".repeat(MAX_FRAME_BYTES + 1)).body?.pipeTo(writable).catch(() => {});
+    await expectProblem(await post(readable), 413, "too_large");
+    await writing;
   });
 });
 
@@ -200,30 +238,47 @@ describe("health and keys", () => {
     expect(await response.json()).toMatchObject({ ok: true, protocol: SUBPROTOCOL });
   });
 
+  const published = async (vars: Partial<Env> = {}) =>
+    ((await (await call("/.well-known/jwks.json", {}, vars)).json()) as { keys: JWK[] }).keys;
+  const signing = { kty: "EC", crv: "P-256", x: keys[0].x, y: keys[0].y, kid: keys[0].kid, alg: "ES256", use: "sig" };
+
   it("publishes the public keys and nothing of the private ones", async () => {
-    const { keys: published } = (await (await call("/.well-known/jwks.json")).json()) as { keys: JWK[] };
-    expect(published).toEqual([
-      { kty: "EC", crv: "P-256", x: keys[0].x, y: keys[0].y, kid: keys[0].kid, alg: "ES256", use: "sig" },
-    ]);
+    expect(await published()).toEqual([signing]);
+    const response = await call("/.well-known/jwks.json");
+    expect(response.headers.get("cache-control")).toBe("public, max-age=300");
+  });
+
+  it("publishes the key that reports are sealed for, and nothing private even if it was set by mistake", async () => {
+    const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+    const { kty, crv, x, y, d } = (await crypto.subtle.exportKey("jwk", privateKey)) as JWK;
+    const REPORT_KEY = JSON.stringify({ kty, crv, x, y, d, kid: "reports", key_ops: ["deriveBits"] });
+    expect(await published({ REPORT_KEY })).toEqual([signing, { kty, crv, x, y, kid: "reports", use: "enc" }]);
   });
 });
 
 describe("tokens", () => {
   it("takes a valid access token", async () => {
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", caller);
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
     expect((await askTicket(token)).status).toBe(200);
   });
 
-  it("keeps accepting a key that no longer signs", async () => {
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", caller);
+  it("accepts what a former key signed, publishes both, and signs with the first", async () => {
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
     const { privateKey } = await generateKeyPair("ES256", { extractable: true });
     const newKey = { ...((await crypto.subtle.exportKey("jwk", privateKey)) as JWK), kid: "new" };
-    const TOKEN_KEYS = JSON.stringify({ keys: [newKey, keys[0]] });
-    const init = { method: "POST", headers: { authorization: `Bearer ${token}` } };
-    expect((await call("/v1/connect-ticket", init, { TOKEN_KEYS })).status).toBe(200);
-    expect((await call("/v1/connect-ticket", init, { TOKEN_KEYS: JSON.stringify({ keys: [newKey] }) })).status).toBe(
-      401,
-    );
+    const both = { TOKEN_KEYS: JSON.stringify({ keys: [newKey, keys[0]] }) };
+    const onlyNew = { TOKEN_KEYS: JSON.stringify({ keys: [newKey] }) };
+    const ask = (bearer: string, vars: Partial<Env>) =>
+      call("/v1/connect-ticket", { method: "POST", headers: { authorization: `Bearer ${bearer}` } }, vars);
+    expect((await ask(token, both)).status).toBe(200);
+    await expectProblem(await ask(token, onlyNew), 401, "unauthenticated");
+    const { token: newToken } = await issueToken(both.TOKEN_KEYS, "access", claims);
+    expect(decodeProtectedHeader(newToken).kid).toBe("new");
+    expect((await ask(newToken, onlyNew)).status).toBe(200);
+    await expectProblem(await ask(newToken, {}), 401, "unauthenticated");
+    const answer = await call("/.well-known/jwks.json", {}, both);
+    const { keys: published } = (await answer.json()) as { keys: JWK[] };
+    expect(published.map(({ kid }) => kid)).toEqual(["new", keys[0].kid]);
   });
 
   const attacks: Record<string, () => Promise<string> | string> = {
@@ -262,7 +317,14 @@ describe("tokens", () => {
     "without a type": () => sign({}, { typ: undefined } as unknown as JWTHeaderParameters),
     "a subject that is no user id": () => sign({ sub: "' OR 1=1 --" }),
     "without a device": () => sign({ device: undefined }),
-    "a connect ticket": async () => (await issueToken(env.TOKEN_KEYS, "ticket", caller)).token,
+    "a connect ticket": async () => (await issueToken(env.TOKEN_KEYS, "ticket", claims)).token,
+    "a refresh token": async () => {
+      const session = { family: "1", generation: 1 };
+      return (await issueToken(env.TOKEN_KEYS, "refresh", { ...claims, session })).token;
+    },
+    "a linking device's token": async () => (await issueToken(env.TOKEN_KEYS, "link", { sub: caller.user })).token,
+    "a proof": async () =>
+      (await issueToken(env.TOKEN_KEYS, "proof", { sub: caller.user, proof: "p", phoneEnd: "0100" })).token,
     "a ticket's type on an access token's claims": () => sign({}, { typ: "sandpiper-ticket+jwt" }),
     "an altered payload": async () => {
       const [header, , signature] = (await sign()).split(".");
@@ -290,7 +352,7 @@ describe("tokens", () => {
   });
 
   it("refuses an access token after its time", async () => {
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", caller);
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
     vi.useFakeTimers({ now: Date.now() + ACCESS_TOKEN_TTL_MS + 1_000, toFake: ["Date"] });
     await expectProblem(await askTicket(token), 401, "unauthenticated");
   });
@@ -303,7 +365,7 @@ describe("tokens", () => {
 });
 
 describe("socket", () => {
-  const ticketOf = async () => (await issueToken(env.TOKEN_KEYS, "ticket", caller)).token;
+  const ticketOf = async () => (await issueToken(env.TOKEN_KEYS, "ticket", claims)).token;
 
   it.each(["https://evil.example", "null", "https://app.example.evil.example", "http://app.example", ""])(
     "refuses the origin %j with 403",
@@ -337,10 +399,12 @@ describe("socket", () => {
   );
 
   it("refuses a token in any URL, in its path too", async () => {
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", caller);
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
     await expectProblem(await call(`/v1/${token}`), 400, "bad_frame");
     await expectProblem(await call(`/health?q=${token}`), 400, "bad_frame");
-    await expectProblem(await call("/health?access_token=1"), 400, "bad_frame");
+    for (const name of ["access_token", "refreshToken", "proof", "phone", "pin", "code"]) {
+      await expectProblem(await call(`/health?${name}=1`), 400, "bad_frame");
+    }
   });
 
   it("refuses a plain request with 426", async () => {
@@ -356,7 +420,7 @@ describe("socket", () => {
   });
 
   it("refuses an access token as a ticket, and an expired ticket, with 401", async () => {
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", caller);
+    const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
     await expectProblem(await upgrade(token), 401, "unauthenticated");
     const ticket = await ticketOf();
     vi.useFakeTimers({ now: Date.now() + CONNECT_TICKET_TTL_MS + 1_000, toFake: ["Date"] });
@@ -366,7 +430,7 @@ describe("socket", () => {
 
 describe("with the person's object", () => {
   it("opens a socket that speaks our subprotocol, once a ticket", async () => {
-    const { user, device, accessToken } = await signIn("once");
+    const { user, device, accessToken } = await signUp();
     const { ticket } = (await (await askTicket(accessToken)).json()) as { ticket: string };
     const response = await upgrade(ticket);
     expect(response.status).toBe(101);
@@ -382,8 +446,8 @@ describe("with the person's object", () => {
   });
 
   it("opens a socket for a client that sends neither origin nor cookies", async () => {
-    const { user, device } = await signIn("native");
-    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { user, device });
+    const { user, device } = await signUp();
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device });
     const response = await upgrade(token, {});
     expect(response.status).toBe(101);
     response.webSocket!.accept();
@@ -391,9 +455,9 @@ describe("with the person's object", () => {
   });
 
   it("refuses a ticket for a device that the person does not have with 401", async () => {
-    const { user } = await signIn("alice");
-    const { device } = await signIn("bob");
-    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { user, device });
+    const { user } = await signUp();
+    const { device } = await signUp();
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device });
     const response = await upgrade(token);
     expect(response.status).toBe(401);
     expect(await response.json()).toMatchObject({ status: 401 });
@@ -409,7 +473,7 @@ describe("with the person's object", () => {
         },
       }),
     } as unknown as Env["USER"];
-    const { token, expiresAt } = await issueToken(env.TOKEN_KEYS, "ticket", caller);
+    const { token, expiresAt } = await issueToken(env.TOKEN_KEYS, "ticket", claims);
     const headers = {
       upgrade: "websocket",
       origin: ORIGIN,
@@ -428,48 +492,4 @@ describe("with the person's object", () => {
       ticketExpiresAt: expiresAt,
     });
   });
-
-  it("finds a person again by name, however many sign in at once", async () => {
-    const all = await Promise.all(Array.from({ length: 4 }, () => signIn("crowd")));
-    expect(new Set(all.map(({ user }) => user)).size).toBe(1);
-    expect(new Set(all.map(({ device }) => device)).size).toBe(4);
-  });
-
-  it("signs a known device in again, and no other person's", async () => {
-    const { device } = await signIn("carol");
-    expect(await signIn("carol", { device })).toMatchObject({ device });
-    await expectProblem(await post("/v1/dev/sign-in", { name: "dave", device }), 404, "not_found");
-    await expectProblem(await post("/v1/dev/sign-in", { name: "dave", device: ulid() }), 404, "not_found");
-  });
-
-  it("refuses more devices than a person may have with 409", async () => {
-    for (let count = 0; count < MAX_DEVICES_PER_USER; count++) await signIn("collector");
-    await expectProblem(await post("/v1/dev/sign-in", { name: "collector" }), 409, "too_many_devices");
-  });
-
-  it("takes operator payloads as plain names", async () => {
-    const name = "' OR 1=1; DROP TABLE user; --";
-    expect(await signIn(name)).toMatchObject({ user: (await signIn(name)).user });
-  });
-});
-
-describe("development sign-in", () => {
-  it.each([
-    { ENVIRONMENT: "production", DEV_SIGN_IN: "enabled" },
-    { ENVIRONMENT: "staging", DEV_SIGN_IN: "enabled" },
-    { ENVIRONMENT: "", DEV_SIGN_IN: "enabled" },
-    { ENVIRONMENT: "Development", DEV_SIGN_IN: "enabled" },
-    { ENVIRONMENT: "development", DEV_SIGN_IN: "true" },
-    { ENVIRONMENT: "development", DEV_SIGN_IN: "" },
-  ])("does not exist with %j", async (vars) => {
-    await expectProblem(await post("/v1/dev/sign-in", { name: "eve" }, vars), 404, "not_found");
-    await expectProblem(await call("/v1/dev/sign-in", {}, vars), 404, "not_found");
-  });
-
-  it.each(["https://sandpiper.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example"])(
-    "does not exist on the host %s",
-    async (host) => {
-      await expectProblem(await post("/v1/dev/sign-in", { name: "eve" }, {}, host), 404, "not_found");
-    },
-  );
 });

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { ConversationObject } from "../../durable-objects/conversation/object.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_OFFENCES_PER_MINUTE, SENDS_PER_MINUTE } from "../../shared/limits.ts";
-import { eventually, newDevice, type TestDevice } from "./device.ts";
+import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { conversation, sendsToQueue, storedDevice } from "./objects.ts";
 
 afterEach(() => {
@@ -15,7 +15,7 @@ afterEach(() => {
 const hibernate = (device: TestDevice) => evictDurableObject(device.stub as unknown as DurableObjectStub);
 
 async function pair(): Promise<{ alice: TestDevice; bob: TestDevice; chat: string }> {
-  const [alice, bob] = [await newDevice(), await newDevice()];
+  const [alice, bob] = await newFriends(2);
   await Promise.all([alice.connect(), bob.connect()]);
   return { alice, bob, chat: directConversation(alice.user, bob.user) };
 }
@@ -118,7 +118,7 @@ describe("a person's object that has slept", () => {
   });
 
   it("R7 tells a device that was being caught up to begin anew, and nothing is lost", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     const texts = Array.from({ length: 70 }, (_, index) => `${index + 1}`);

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { meter } from "../../durable-objects/runtime/meter.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_DEVICES_PER_USER, SOCKET_SILENCE_MS } from "../../shared/limits.ts";
-import { eventually, newDevice, type TestDevice } from "./device.ts";
+import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { conversation, sendsToQueue, storedDevice } from "./objects.ts";
 
 afterEach(() => {
@@ -13,7 +13,7 @@ afterEach(() => {
 
 /** Alice with one device, Bob with two: all connected. */
 async function household() {
-  const [alice, phone] = [await newDevice(), await newDevice()];
+  const [alice, phone] = await newFriends(2);
   const tablet = await newDevice(phone.user);
   await Promise.all([alice.connect(), phone.connect(), tablet.connect()]);
   return { alice, phone, tablet, chat: directConversation(alice.user, phone.user) };
@@ -106,7 +106,7 @@ describe("several devices of one person", () => {
 
 describe("a device that is away", () => {
   it("R7 R9 costs one row and one push a conversation, however many messages come", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     const pushes = sendsToQueue();
@@ -119,7 +119,7 @@ describe("a device that is away", () => {
   });
 
   it("R9 gets a push for every conversation and for every absence", async () => {
-    const [alice, carol, bob] = [await newDevice(), await newDevice(), await newDevice()];
+    const [alice, carol, bob] = await newFriends(3);
     await Promise.all([alice.connect(), carol.connect()]);
     const chats = [directConversation(alice.user, bob.user), directConversation(carol.user, bob.user)] as const;
     const pushes = sendsToQueue();
@@ -166,7 +166,7 @@ describe("a device that is away", () => {
   });
 
   it("R7 R9 that leaves before it has acked what came is marked and owed a push", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await Promise.all([alice.connect(), bob.connect()]);
     const pushes = sendsToQueue();
@@ -182,7 +182,7 @@ describe("a device that is away", () => {
   });
 
   it("R7 pages that were sent and not acked come again", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     for (const text of ["one", "two"]) await alice.send(chat, text);
@@ -195,7 +195,7 @@ describe("a device that is away", () => {
   });
 
   it("R1 R2 R7 gets more than a page in pages, the next one only after it has acked the one before", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     const texts = Array.from({ length: 200 }, (_, index) => `${index + 1}`);
@@ -217,7 +217,7 @@ describe("a device that is away", () => {
   });
 
   it("R7 that leaves in the middle of its pages goes on where it stopped", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     await appendAll(
@@ -274,10 +274,10 @@ describe("linking and revoking", () => {
     const [{ user, stub }] = devices as [TestDevice];
     while (devices.length < MAX_DEVICES_PER_USER) devices.push(await newDevice(user));
     const further = { device: ulid(), name: "one too many", requestId: "r" };
-    expect(await stub.registerDevice(further)).toEqual({ ok: false, code: "too_many_devices" });
-    expect(await stub.registerDevice({ ...further, device: devices[0]!.device })).toEqual({ ok: true });
+    expect(await stub.registerDevice(further)).toMatchObject({ ok: false, code: "too_many_devices" });
+    expect(await stub.registerDevice({ ...further, device: devices[0]!.device })).toMatchObject({ ok: true });
     await stub.revokeDevice({ device: devices[1]!.device, requestId: "r" });
-    expect(await stub.registerDevice(further)).toEqual({ ok: true });
+    expect(await stub.registerDevice(further)).toMatchObject({ ok: true });
   });
 
   it("R6 a revoked device's socket is closed, nothing arrives after, and no ticket opens another", async () => {
@@ -335,7 +335,7 @@ describe("linking and revoking", () => {
 
 describe("connecting again", () => {
   it("closes the same device's older socket as replaced, and the epoch rises", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await Promise.all([alice.connect(), bob.connect()]);
     const closed = new Promise<{ code: number; reason: string }>((resolve) => {
@@ -355,7 +355,7 @@ describe("connecting again", () => {
   });
 
   it("R7 brings what the older socket had not acked", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await Promise.all([alice.connect(), bob.connect()]);
     await alice.send(chat, "hello");
@@ -365,7 +365,7 @@ describe("connecting again", () => {
   });
 
   it("the epoch rises over revocations too", async () => {
-    const [phone, alice] = [await newDevice(), await newDevice()];
+    const [phone, alice] = await newFriends(2);
     const tablet = await newDevice(phone.user);
     for (const device of [phone, tablet, tablet]) {
       await device.connect();
@@ -380,7 +380,7 @@ describe("connecting again", () => {
 
 describe("a socket that nothing is heard on", () => {
   it("R9 is closed at the next delivery, and the device gets inbox entry and push", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await bob.connect();
     vi.setSystemTime(Date.now() + SOCKET_SILENCE_MS + 1_000);
@@ -402,7 +402,7 @@ describe("a socket that nothing is heard on", () => {
       (device: TestDevice) => device.up({ type: "sync", request: 9, cursors: [], scope: "listed", more: false }),
     ],
   ])("stays open after %s", async (_, speak) => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await bob.connect();
     const start = Date.now();

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
-import { newDevice } from "./device.ts";
+import { newFriends } from "./device.ts";
 
 describe("a message's way", () => {
   it("R1 reaches the other person and is acked with its place", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await Promise.all([alice.connect(), bob.connect()]);
     expect((await alice.send(chat, "hello")).seq).toBe(1);
@@ -14,7 +14,7 @@ describe("a message's way", () => {
   });
 
   it("R5 delivered and read reach the sender", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await Promise.all([alice.connect(), bob.connect()]);
     await alice.send(chat, "hello");
@@ -26,7 +26,7 @@ describe("a message's way", () => {
   });
 
   it("R7 what was missed while away comes on connecting, in order, once", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     for (const text of ["one", "two", "three"]) await alice.send(chat, text);

@@ -11,7 +11,7 @@ import {
   SEGMENT_ENTRIES,
 } from "../../shared/limits.ts";
 import type { Appended } from "../../shared/rpc.ts";
-import { eventually, newDevice, type TestDevice } from "./device.ts";
+import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { alarmOf, conversation, crash, fireAlarm, logOf, storedDevice, tablesOf } from "./objects.ts";
 
 afterEach(() => {
@@ -22,7 +22,7 @@ afterEach(() => {
 const nothing = { delivered: 0, read: 0, kept: 0 };
 
 async function pair(): Promise<{ alice: TestDevice; bob: TestDevice; chat: string }> {
-  const [alice, bob] = [await newDevice(), await newDevice()];
+  const [alice, bob] = await newFriends(2);
   await Promise.all([alice.connect(), bob.connect()]);
   return { alice, bob, chat: directConversation(alice.user, bob.user) };
 }
@@ -179,7 +179,7 @@ describe("R10 what every device has acked", () => {
 
 describe("R10 what is older than a month", () => {
   it("goes although a device never came, and that device is told that the rest is gone and is not stuck", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     for (const text of ["one", "two", "three"]) await alice.send(chat, text);
@@ -200,7 +200,7 @@ describe("R10 what is older than a month", () => {
   });
 
   it("goes, and what is younger stays: one page says both", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     await alice.connect();
     for (const text of ["one", "two"]) await alice.send(chat, text);
@@ -257,7 +257,7 @@ describe("the log's tables", () => {
   });
 
   it("begin anew after as many entries as one may hold, and R2 R3 R4 are read across as one", async () => {
-    const [alice, bob] = [await newDevice(), await newDevice()];
+    const [alice, bob] = await newFriends(2);
     const chat = directConversation(alice.user, bob.user);
     const total = SEGMENT_ENTRIES + 2 * MAX_APPEND_MESSAGES;
     const ids: string[] = [];

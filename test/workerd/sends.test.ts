@@ -2,7 +2,7 @@ import { ulid } from "ulid";
 import { describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
 import { joinBodies } from "../../shared/protocol/codec.ts";
-import { newDevice, type TestDevice } from "./device.ts";
+import { newFriends, type TestDevice } from "./device.ts";
 
 /** Rising ids, as a device makes them. */
 const idsOf = (count: number) => Array.from({ length: count }, (_, index) => ulid(Date.now() - count + index));
@@ -19,7 +19,7 @@ function sendTogether(
 }
 
 async function pair() {
-  const [alice, bob] = [await newDevice(), await newDevice()];
+  const [alice, bob] = await newFriends(2);
   await Promise.all([alice.connect(), bob.connect()]);
   return { alice, bob, chat: directConversation(alice.user, bob.user) };
 }

@@ -1,11 +1,10 @@
-import type { Handler } from "hono";
-import { authenticate } from "./auth/bearer.ts";
+import type { connectTicket } from "../../shared/api/session.ts";
 import { issueToken } from "./auth/tokens.ts";
-import type { GatewayTypes } from "./context.ts";
+import type { Serve } from "./serve.ts";
 
-/** Exchanges the access token for a ticket that opens one socket: browsers can send no header with an upgrade. */
-export const connectTicket: Handler<GatewayTypes> = async (c) => {
-  const caller = await authenticate(c);
-  const { token, expiresAt } = await issueToken(c.env.TOKEN_KEYS, "ticket", caller);
-  return c.json({ ticket: token, expiresAt });
+/** Whether the device is still the person's is asked when it connects, with the ticket. */
+export const issueTicket: Serve<typeof connectTicket> = async ({ c, caller }) => {
+  const { user, device } = caller;
+  const { token, expiresAt } = await issueToken(c.env.TOKEN_KEYS, "ticket", { sub: user, device });
+  return { ticket: token, expiresAt };
 };

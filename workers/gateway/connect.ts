@@ -4,9 +4,10 @@ import type { Env } from "../../durable-objects/runtime/env.ts";
 import { ErrorCode, Refusal } from "../../shared/errors.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import { CONNECT_HEADER, type Connect } from "../../shared/rpc.ts";
+import { isAllowedOrigin } from "./allowed-origins.ts";
 import { verifyToken } from "./auth/tokens.ts";
 import type { GatewayTypes } from "./context.ts";
-import { locationHintOf } from "./location.ts";
+import { locationHintOf, placeOf } from "./location.ts";
 import { problem } from "./problem.ts";
 
 /** Opens a device's socket: checks who asks and from where, then hands the upgrade to the person's own object. */
@@ -15,16 +16,17 @@ export const connect: Handler<GatewayTypes> = async (c) => {
   checkOrigin(c);
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
     c.header("upgrade", "websocket");
-    return problem(c, "bad_frame", 426);
+    return problem(c, "bad_frame", { status: 426 });
   }
   const ticket = await verifyToken(c.env.TOKEN_KEYS, "ticket", offeredTicket(c.req.header("sec-websocket-protocol")));
   const location = locationHintOf(c.req.raw);
   const response = await openSocket(c.env, {
-    user: ticket.user,
+    user: ticket.sub,
     device: ticket.device,
     ticket: ticket.jti,
     ticketExpiresAt: ticket.expiresAt,
     ...location,
+    ...placeOf(c.req.raw),
     requestId: c.var.requestId,
   });
   if (!response.webSocket) throw await refusalOf(response);
@@ -34,10 +36,8 @@ export const connect: Handler<GatewayTypes> = async (c) => {
 /** Browsers always name the page's origin, and cookies come from browsers only; other clients send neither. */
 function checkOrigin(c: Context<GatewayTypes>): void {
   const origin = c.req.header("origin");
-  const allowed = (c.env.ALLOWED_ORIGINS ?? "").split(" ").filter((entry) => entry !== "" && entry !== "null");
-  if (origin === undefined ? c.req.header("cookie") !== undefined : !allowed.includes(origin)) {
-    throw new Refusal("forbidden_origin");
-  }
+  const isForeign = origin === undefined ? c.req.header("cookie") !== undefined : !isAllowedOrigin(c.env, origin);
+  if (isForeign) throw new Refusal("forbidden_origin");
 }
 
 /** The client offers our protocol and, as a second one, its ticket. Only the protocol is ever selected. */

@@ -1,16 +1,18 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { Env } from "../../durable-objects/runtime/env.ts";
 import { Refusal } from "../../shared/errors.ts";
 import { MAX_FRAME_BYTES } from "../../shared/limits.ts";
-import { devSignIn, isDevSignInEnabled } from "./auth/dev-sign-in.ts";
 import { connect } from "./connect.ts";
-import { connectTicket } from "./connect-ticket.ts";
 import type { GatewayTypes } from "./context.ts";
-import { health } from "./health.ts";
-import { jwks } from "./jwks.ts";
+import { cors } from "./cors.ts";
+import { mountDevices } from "./devices/mount.ts";
+import { mountPeople } from "./people/mount.ts";
 import { answerError, answerUnrouted } from "./problem.ts";
 import { refuseCredentialsInUrl } from "./refuse-credentials-in-url.ts";
+import { mountRights } from "./rights/mount.ts";
+import { mountService } from "./service.ts";
+import { mountSession } from "./session/mount.ts";
+import { mountSignIn } from "./sign-in/mount.ts";
 import { traceRequest } from "./trace-request.ts";
 
 export type Gateway = Hono<GatewayTypes>;
@@ -22,16 +24,13 @@ const limitBody = bodyLimit({
   },
 });
 
-/** Development routes are mounted here or nowhere: outside development there is nothing that could be reached. */
-export function buildGateway(env: Env): Gateway {
+/** Every route there is. What each endpoint takes and answers stands in shared/api/. */
+export function buildGateway(): Gateway {
   const gateway: Gateway = new Hono<GatewayTypes>();
   gateway.use(traceRequest, refuseCredentialsInUrl);
-  gateway.use("/v1/*", limitBody);
-  gateway.get("/health", health);
-  gateway.get("/.well-known/jwks.json", jwks);
-  gateway.post("/v1/connect-ticket", connectTicket);
+  gateway.use("/v1/*", cors, limitBody);
   gateway.get("/v1/connect", connect);
-  if (isDevSignInEnabled(env)) gateway.post("/v1/dev/sign-in", devSignIn);
+  for (const mount of [mountService, mountSignIn, mountSession, mountDevices, mountPeople, mountRights]) mount(gateway);
   gateway.notFound((c) => answerUnrouted(gateway, c));
   gateway.onError(answerError);
   return gateway;

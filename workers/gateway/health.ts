@@ -1,10 +1,9 @@
 import { sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/d1";
-import type { Handler } from "hono";
+import type { health } from "../../shared/api/service.ts";
 import { SUBPROTOCOL } from "../../shared/protocol/version.ts";
-import type { GatewayTypes } from "./context.ts";
+import type { Serve } from "./serve.ts";
 
-export const health: Handler<GatewayTypes> = async (c) => {
-  await drizzle(c.env.DB).run(sql`SELECT 1`);
-  return c.json({ ok: true, protocol: SUBPROTOCOL, environment: c.env.ENVIRONMENT });
+export const answerHealth: Serve<typeof health> = async ({ c, db }) => {
+  await db.run(sql`SELECT 1`);
+  return { ok: true, protocol: SUBPROTOCOL, environment: c.env.ENVIRONMENT };
 };

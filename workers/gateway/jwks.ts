@@ -1,9 +1,10 @@
-import type { Handler } from "hono";
-import { keyRing } from "./auth/keys.ts";
-import type { GatewayTypes } from "./context.ts";
+import type { keySet } from "../../shared/api/service.ts";
+import { keyRing, reportKeyOf } from "./auth/keys.ts";
+import type { Serve } from "./serve.ts";
 
-/** The public keys, for whoever verifies our tokens. A new key stands here before it signs. */
-export const jwks: Handler<GatewayTypes> = async (c) => {
+/** For whoever verifies our tokens or seals a report. A new key stands here before it signs. */
+export const answerKeySet: Serve<typeof keySet> = async ({ c }) => {
   const { publicKeys } = await keyRing(c.env.TOKEN_KEYS);
-  return c.json({ keys: publicKeys }, 200, { "cache-control": "public, max-age=300" });
+  const keys = [...publicKeys, ...reportKeyOf(c.env.REPORT_KEY)];
+  return c.json({ keys }, 200, { "cache-control": "public, max-age=300" });
 };

@@ -2,34 +2,18 @@ import type { Context, ErrorHandler, Hono } from "hono";
 import { METHODS } from "hono/router";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { errorFields, log } from "../../durable-objects/runtime/log.ts";
-import { type ErrorCode, Refusal, type Retry } from "../../shared/errors.ts";
+import {
+  type ErrorCode,
+  httpStatus,
+  type Problem,
+  Refusal,
+  type RefusalDetails,
+  type Retry,
+} from "../../shared/errors.ts";
 import type { GatewayTypes } from "./context.ts";
 
 /** Errors are problem details (RFC 9457). Clients switch on `code`; nothing else tells what happened inside. */
-const statuses: Record<ErrorCode, ContentfulStatusCode> = {
-  bad_frame: 400,
-  unknown_type: 400,
-  too_early: 409,
-  too_large: 413,
-  unauthenticated: 401,
-  forbidden_origin: 403,
-  not_found: 404,
-  rate_limited: 429,
-  too_many_devices: 409,
-  id_from_future: 400,
-  id_expired: 400,
-  id_conflict: 409,
-  seq_unknown: 400,
-  busy: 503,
-  unavailable: 503,
-  replaced: 409,
-  revoked: 401,
-  too_slow: 503,
-  flooding: 429,
-  restarting: 503,
-};
-
-const titles: Partial<Record<ContentfulStatusCode, string>> = {
+const titles = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
@@ -40,14 +24,22 @@ const titles: Partial<Record<ContentfulStatusCode, string>> = {
   426: "Upgrade Required",
   429: "Too Many Requests",
   503: "Service Unavailable",
-};
+} satisfies Partial<Record<ContentfulStatusCode, string>>;
+type Status = keyof typeof titles;
 
 export function problem(
   c: Context<GatewayTypes>,
   code: ErrorCode,
-  status: ContentfulStatusCode = statuses[code],
+  { status = httpStatus[code], details = {} }: { status?: Status; details?: RefusalDetails } = {},
 ): Response {
-  const body = { type: "about:blank", title: titles[status], status, code, requestId: c.var.requestId };
+  const body: Problem = {
+    type: "about:blank",
+    title: titles[status],
+    status,
+    code,
+    requestId: c.var.requestId,
+    ...details,
+  };
   return c.body(JSON.stringify(body), status, { "content-type": "application/problem+json" });
 }
 
@@ -59,11 +51,11 @@ export const answerError: ErrorHandler<GatewayTypes> = (error, c) => {
   return answerRefusal(c, error);
 };
 
-function answerRefusal(c: Context<GatewayTypes>, { code, retry }: Refusal): Response {
-  const status = statuses[code];
+function answerRefusal(c: Context<GatewayTypes>, { code, retry, details }: Refusal): Response {
+  const status = httpStatus[code];
   if (status === 401) c.header("www-authenticate", "Bearer");
   if (status === 429 || status === 503) c.header("retry-after", String(retryAfterSeconds(retry)));
-  return problem(c, code);
+  return problem(c, code, { details });
 }
 
 function retryAfterSeconds(retry: Retry): number {
@@ -78,5 +70,5 @@ export function answerUnrouted(gateway: Hono<GatewayTypes>, c: Context<GatewayTy
   );
   if (allowed.length === 0) return problem(c, "not_found");
   c.header("allow", allowed.join(", "));
-  return problem(c, "not_found", 405);
+  return problem(c, "method_not_allowed");
 }

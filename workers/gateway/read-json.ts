@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import * as v from "valibot";
 import { Refusal } from "../../shared/errors.ts";
+import { MAX_JSON_DEPTH_LEVELS } from "../../shared/limits.ts";
 import type { GatewayTypes } from "./context.ts";
 
 /**
@@ -12,15 +13,41 @@ export async function readJson<Schema extends v.GenericSchema>(
   schema: Schema,
 ): Promise<v.InferOutput<Schema>> {
   if (!/^application\/json\s*(?:;|$)/i.test(c.req.header("content-type") ?? "")) throw new Refusal("bad_frame");
-  const parsed = v.safeParse(schema, parseJson(await c.req.text()));
+  const parsed = v.safeParse(schema, parseJson(await c.req.arrayBuffer()));
   if (!parsed.success) throw new Refusal("bad_frame");
   return parsed.output;
 }
 
-function parseJson(text: string): unknown {
+function parseJson(bytes: ArrayBuffer): unknown {
   try {
-    return JSON.parse(text);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    const value: unknown = JSON.parse(text);
+    refuseAmbiguous(text);
+    // Where every field may be left out, a list would pass for an object.
+    if (Array.isArray(value)) throw new Refusal("bad_frame");
+    return value;
   } catch {
     throw new Refusal("bad_frame");
+  }
+}
+
+/** A bracket, or a text with what shows that it is a name. */
+const TOKEN = /[{}[\]]|("[^"\\]*(?:\\.[^"\\]*)*")\s*(:?)/g;
+
+/**
+ * What one reader of the same bytes may take otherwise than another, or fail on: a name given twice in one object
+ * (RFC 7493 §2.3), a name that sets an object's kind, and brackets without end. @throws Refusal bad_frame
+ */
+function refuseAmbiguous(json: string): void {
+  const open: Set<string>[] = [];
+  for (const [bracket, text, colon] of json.matchAll(TOKEN)) {
+    if (open.length > MAX_JSON_DEPTH_LEVELS) throw new Refusal("bad_frame");
+    if (bracket === "{" || bracket === "[") open.push(new Set());
+    if (bracket === "}" || bracket === "]") open.pop();
+    if (text === undefined || colon === "") continue;
+    const name: string = JSON.parse(text);
+    const names = open.at(-1);
+    if (name === "__proto__" || names?.has(name)) throw new Refusal("bad_frame");
+    names?.add(name);
   }
 }

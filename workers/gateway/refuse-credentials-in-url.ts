@@ -2,7 +2,7 @@ import { createMiddleware } from "hono/factory";
 import { Refusal } from "../../shared/errors.ts";
 import type { GatewayTypes } from "./context.ts";
 
-const credentialName = /token|ticket|authorization|bearer/i;
+const credentialName = /token|ticket|authorization|bearer|proof|phone|^(?:pin|code)$/i;
 /** The first letters of every JSON object in base64url, hence of every signed token. */
 const credentialValue = /eyJ[\w-]+\./;
 

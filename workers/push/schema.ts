@@ -1,4 +1,5 @@
-import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { sql } from "drizzle-orm";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /** What the log provider delivered: as on a device's screen, one notification a conversation. Development only. */
 export const pushDelivery = sqliteTable(
@@ -11,6 +12,14 @@ export const pushDelivery = sqliteTable(
     /** ms since 1970 */
     at: integer("at").notNull(),
     requestId: text("request_id").notNull(),
+    /** The second person of a 1:1 conversation. */
+    second: text("second").generatedAlwaysAs(sql`substr(conversation, 28)`, { mode: "virtual" }),
   },
-  (table) => [primaryKey({ columns: [table.device, table.conversation] })],
+  (table) => [
+    primaryKey({ columns: [table.device, table.conversation] }),
+    // By these a person is found who is removed: the id of a 1:1 conversation names both.
+    index("push_delivery_user").on(table.user),
+    index("push_delivery_conversation").on(table.conversation),
+    index("push_delivery_second").on(table.second),
+  ],
 );

@@ -2,12 +2,17 @@ import { runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { ulid } from "ulid";
 import { vi } from "vitest";
+import { LimiterObject } from "../../../durable-objects/limiter/object.ts";
+import { meter } from "../../../durable-objects/runtime/meter.ts";
+import { UserObject } from "../../../durable-objects/user/object.ts";
+import { addContact } from "../../../shared/api/people.ts";
+import { refreshSession } from "../../../shared/api/session.ts";
 import { directConversation } from "../../../shared/ids.ts";
 import { decodeDown, encodeUp } from "../../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../../shared/protocol/down.ts";
 import type { UpFrame } from "../../../shared/protocol/up.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../../shared/protocol/version.ts";
-import { issueToken } from "../../../workers/gateway/auth/tokens.ts";
+import { type Account, call, signUp } from "../../../test/workerd/accounts.ts";
 import type { Design, Participant } from "./design.ts";
 import { Stage } from "./stage.ts";
 import { BODY_BYTES } from "./traffic.ts";
@@ -22,14 +27,20 @@ export const gatewayRequests = { count: 0 };
 export class Sandpiper implements Design {
   readonly name = "sandpiper";
   readonly #stage = new Stage(stubOf);
+  readonly #accounts: Account[] = [];
 
+  /** Everybody knows everybody: strangers would see no receipts. */
   async signUp(): Promise<Participant> {
-    const name = `ledger-${ulid()}`;
-    const response = await request("/v1/dev/sign-in", { method: "POST", body: JSON.stringify({ name }) });
-    const { user, device } = (await response.json()) as { user: string; device: string };
-    this.#stage.enter(user);
-    await runInDurableObject(stubOf(user), (_, ctx) => keepPinging(ctx));
-    return new Device(user, device, (conversation) => this.#stage.enter(conversation));
+    countGatewayCalls();
+    const account = await signUp();
+    for (const other of this.#accounts) {
+      await addToContacts(account, other);
+      await addToContacts(other, account);
+    }
+    this.#accounts.push(account);
+    this.#stage.enter(account.user);
+    await runInDurableObject(stubOf(account.user), (_, ctx) => keepPinging(ctx));
+    return new Device(account, (conversation) => this.#stage.enter(conversation));
   }
 
   nextAlarmAt = () => this.#stage.nextAlarmAt();
@@ -41,7 +52,7 @@ export class Sandpiper implements Design {
 class Device implements Participant {
   readonly user: string;
   received = 0;
-  readonly #device: string;
+  #refreshToken: string;
   readonly #opened: (conversation: string) => void;
   readonly #heads = new Map<string, number>();
   readonly #ticks = new Map<string, { delivered: number; read: number }>();
@@ -50,17 +61,14 @@ class Device implements Participant {
   #drained: (() => void) | undefined;
   #chatOpen = false;
 
-  constructor(user: string, device: string, opened: (conversation: string) => void) {
+  constructor({ user, refreshToken }: Account, opened: (conversation: string) => void) {
     this.user = user;
-    this.#device = device;
+    this.#refreshToken = refreshToken;
     this.#opened = opened;
   }
 
   async connect(): Promise<void> {
-    const authorization = `Bearer ${await this.#freshToken()}`;
-    const answer = await request("/v1/connect-ticket", { method: "POST", headers: { authorization } });
-    const { ticket } = (await answer.json()) as { ticket: string };
-    const protocols = `${SUBPROTOCOL}, ${TICKET_PREFIX}${ticket}`;
+    const protocols = `${SUBPROTOCOL}, ${TICKET_PREFIX}${await this.#ticket()}`;
     const response = await request("/v1/connect", {
       headers: { upgrade: "websocket", "sec-websocket-protocol": protocols },
     });
@@ -105,11 +113,14 @@ class Device implements Participant {
     return this.#ticks.get(directConversation(this.user, peer.user)) ?? { delivered: 0, read: 0 };
   }
 
-  /** Stands for the request that renews a token: after a pause the old one has always expired. */
-  async #freshToken(): Promise<string> {
-    gatewayRequests.count++;
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", { user: this.user, device: this.#device });
-    return token;
+  /** As the SDK does after a pause, in which the access token has always expired: new tokens and ticket in one request. */
+  async #ticket(): Promise<string> {
+    const body = JSON.stringify({ refreshToken: this.#refreshToken, ticket: true });
+    const answer = await request(refreshSession.path, { method: "POST", body });
+    if (!answer.ok) throw new Error(`no new tokens: ${answer.status}`);
+    const { refreshToken, ticket } = (await answer.json()) as { refreshToken: string; ticket: string };
+    this.#refreshToken = refreshToken;
+    return ticket;
   }
 
   #up(frame: UpFrame): void {
@@ -130,6 +141,28 @@ class Device implements Participant {
     this.#heads.set(conversation, seq);
     this.#up({ type: this.#chatOpen ? "read" : "ack", conversation, seq });
   }
+}
+
+async function addToContacts({ accessToken: token }: Account, { user }: Account): Promise<void> {
+  const { status } = await call(addContact, { token, params: { user } });
+  if (status !== 204) throw new Error(`no contact: ${status}`);
+}
+
+/** What objects ask of each other is in the meter already; what the gateway asks of them is billed alike. */
+function countGatewayCalls(): void {
+  countCalls(UserObject.prototype, "refresh");
+  countCalls(UserObject.prototype, "admit");
+  countCalls(LimiterObject.prototype, "take");
+}
+
+function countCalls<Name extends string>(object: { [N in Name]: (call: never) => unknown }, name: Name): void {
+  const original = object[name] as (call: unknown) => unknown;
+  if (vi.isMockFunction(original)) return;
+  const counting = function (this: unknown, argument: unknown) {
+    meter.objectCalls++;
+    return original.call(this, argument);
+  };
+  vi.spyOn(object as unknown as Record<string, typeof original>, name).mockImplementation(counting);
 }
 
 /** Devices ping all the time; the platform notes when by its own clock, which does not follow the ledger's. */

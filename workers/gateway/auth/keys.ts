@@ -13,6 +13,15 @@ const PrivateKey = v.object({
 });
 const PrivateKeySet = v.object({ keys: v.pipe(v.array(PrivateKey), v.minLength(1)) });
 
+/** Elliptic curves alone (RFC 7518 §6.2, RFC 8037 §2). What is not named here, a private part above all, is left out. */
+const ReportKey = v.object({
+  kty: v.picklist(["EC", "OKP"]),
+  crv: v.string(),
+  x: v.string(),
+  y: v.exactOptional(v.string()),
+  kid: v.exactOptional(v.string()),
+});
+
 export interface KeyRing {
   readonly signing: { readonly kid: string; readonly key: CryptoKey };
   /** By `kid`: every key whose tokens are accepted. */
@@ -29,6 +38,12 @@ export function keyRing(secret: string): Promise<KeyRing> {
   const ring = openKeyRing(secret);
   rings.set(secret, ring);
   return ring;
+}
+
+/** The key that reports are sealed for, as it is published; none if none is set. */
+export function reportKeyOf(setting: string | undefined): JWK[] {
+  if (!setting) return [];
+  return [{ ...v.parse(ReportKey, JSON.parse(setting)), use: "enc" }];
 }
 
 async function openKeyRing(secret: string): Promise<KeyRing> {

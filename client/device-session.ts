@@ -1,0 +1,181 @@
+import type { AnswerOf, Endpoint } from "../shared/api/endpoint.ts";
+import { connectTicket, refreshSession } from "../shared/api/session.ts";
+import type { Session } from "../shared/api/sign-in.ts";
+import type { DeviceId, UserId } from "../shared/ids.ts";
+import { ACCESS_TOKEN_TTL_MS } from "../shared/limits.ts";
+import { ChatError, hasCode } from "./chat-error.ts";
+import type { TicketOptions } from "./credentials.ts";
+import type { Asked, CallOptions, Http } from "./http.ts";
+import { Listeners } from "./listeners.ts";
+import type { SessionStore, StoredSession } from "./session-store.ts";
+
+/** A token that is about to expire is not worth a request. */
+const EXPIRY_MARGIN_MS = 30_000;
+
+export interface AccountEvents {
+  /** This device is not signed in any more, because its person said so, or the server. Comes once. */
+  readonly signed_out: { readonly user: UserId; readonly device: DeviceId };
+}
+
+interface AccessToken {
+  readonly text: string;
+  readonly freshUntil: number;
+}
+
+/** A request without its token, which the session knows. */
+type Timed = Omit<CallOptions, "token">;
+
+/**
+ * A signed-in device's tokens: the access token in memory, the refresh token in the store or in the browser's cookie.
+ * Each refresh token is good once; the one before gets the same answer for a moment, so that one may be lost.
+ */
+export class DeviceSession {
+  readonly user: UserId;
+  readonly device: DeviceId;
+  readonly listeners = new Listeners<AccountEvents>();
+  readonly #http: Http;
+  readonly #store: SessionStore;
+  #refreshToken: string | undefined;
+  #access: AccessToken | undefined;
+  #renewal: Promise<AnswerOf<typeof refreshSession>> | undefined;
+  #isOver = false;
+
+  /** As an earlier run of the app has left it. */
+  constructor(stored: StoredSession, http: Http, store: SessionStore) {
+    this.user = stored.user;
+    this.device = stored.device;
+    this.#refreshToken = stored.refreshToken;
+    this.#http = http;
+    this.#store = store;
+  }
+
+  /** After signing in. @throws ChatError store_failed */
+  static async begin(signedIn: Session, http: Http, store: SessionStore): Promise<DeviceSession> {
+    const { user, device, refreshToken, accessToken } = signedIn;
+    const session = new DeviceSession({ user, device, isSignedOut: false }, http, store);
+    await session.#keep(refreshToken);
+    session.#access = { text: accessToken, freshUntil: freshUntil(Date.now()) };
+    return session;
+  }
+
+  /**
+   * Asks in the device's name, where a name is asked for. A token that the server does not take is renewed once: this
+   * device's clock may be wrong.
+   * @throws ChatError, signed_out if the device is that
+   */
+  call<E extends Endpoint>(endpoint: E, ...asked: Asked<E, Timed>): Promise<AnswerOf<E>> {
+    if (endpoint.access === "anyone") return this.#http.call(endpoint, ...asked);
+    const [request] = asked;
+    return this.#authorized((token) =>
+      this.#http.call(endpoint, ...([{ ...request, token }] as Asked<E, CallOptions>)),
+    );
+  }
+
+  /** @throws ChatError as `call` */
+  download<E extends Endpoint>(endpoint: E, ...[request]: Asked<E, Timed>): Promise<Uint8Array> {
+    return this.#authorized((token) =>
+      this.#http.download(endpoint, ...([{ ...request, token }] as Asked<E, CallOptions>)),
+    );
+  }
+
+  /** One request if the access token has to be renewed anyway, which after a pause it has. @throws ChatError */
+  async ticket({ renew = false }: TicketOptions = {}): Promise<string> {
+    if (renew) this.#access = undefined;
+    if (!this.#freshToken && !this.#renewal) {
+      const { ticket } = await this.#renew(true);
+      if (ticket !== undefined) return ticket;
+    }
+    return (await this.call(connectTicket)).ticket;
+  }
+
+  /** Renews the tokens, whether they need it or not. @throws ChatError */
+  async refresh(): Promise<void> {
+    await this.#renew(false);
+  }
+
+  /** The device is not signed in any more, and nothing of the session stays. */
+  async forget(): Promise<void> {
+    this.#end();
+    await this.#save(undefined);
+  }
+
+  get #freshToken(): string | undefined {
+    return this.#access && this.#access.freshUntil > Date.now() ? this.#access.text : undefined;
+  }
+
+  async #authorized<T>(ask: (token: string) => Promise<T>): Promise<T> {
+    this.#throwIfOver();
+    const token = this.#freshToken ?? (await this.#renew(false)).accessToken;
+    try {
+      return await ask(token);
+    } catch (error) {
+      if (!hasCode(error, "unauthenticated")) throw error;
+      if (this.#access?.text === token) this.#access = undefined;
+      return ask(this.#freshToken ?? (await this.#renew(false)).accessToken);
+    }
+  }
+
+  /** One at a time: everybody who needs a token waits for the same one. */
+  #renew(ticket: boolean): Promise<AnswerOf<typeof refreshSession>> {
+    this.#renewal ??= this.#exchange(ticket).finally(() => {
+      this.#renewal = undefined;
+    });
+    return this.#renewal;
+  }
+
+  async #exchange(ticket: boolean): Promise<AnswerOf<typeof refreshSession>> {
+    this.#throwIfOver();
+    const askedAt = Date.now();
+    const renewed = await this.#askForTokens(ticket);
+    this.#throwIfOver();
+    // Before anything is done with it: if the app dies in between, the old one still gets the same answer.
+    await this.#keep(renewed.refreshToken);
+    this.#access = { text: renewed.accessToken, freshUntil: freshUntil(askedAt) };
+    return renewed;
+  }
+
+  async #askForTokens(ticket: boolean): Promise<AnswerOf<typeof refreshSession>> {
+    const refreshToken = this.#refreshToken;
+    try {
+      const body = { ticket, ...(refreshToken !== undefined && { refreshToken }) };
+      return await this.#http.call(refreshSession, { body });
+    } catch (error) {
+      if (!hasCode(error, "unauthenticated")) throw error;
+      const { user, device } = this;
+      this.#end();
+      await this.#save({ user, device, isSignedOut: true });
+      throw new ChatError("signed_out", { requestId: error.requestId, cause: error });
+    }
+  }
+
+  async #keep(refreshToken: string | undefined): Promise<void> {
+    const { user, device } = this;
+    await this.#save({ user, device, isSignedOut: false, ...(refreshToken !== undefined && { refreshToken }) });
+    this.#refreshToken = refreshToken;
+  }
+
+  async #save(session: StoredSession | undefined): Promise<void> {
+    try {
+      await this.#store.saveSession(session);
+    } catch (cause) {
+      throw new ChatError("store_failed", { cause });
+    }
+  }
+
+  #throwIfOver(): void {
+    if (this.#isOver) throw new ChatError("signed_out");
+  }
+
+  #end(): void {
+    this.#access = undefined;
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { user, device } = this;
+    this.listeners.tell("signed_out", { user, device });
+  }
+}
+
+/** By this device's clock, which may be wrong: what counts is the time that passes from the request on. */
+function freshUntil(askedAt: number): number {
+  return askedAt + ACCESS_TOKEN_TTL_MS - EXPIRY_MARGIN_MS;
+}

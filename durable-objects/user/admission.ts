@@ -1,0 +1,63 @@
+import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
+import { MAX_DEVICES_PER_USER, type PersonBucket, PIN_DECAY_MS, personBuckets } from "../../shared/limits.ts";
+import type { Admit, AdmitReply, AssessSignIn, AssessSignInReply } from "../../shared/rpc.ts";
+import { take } from "../runtime/token-bucket.ts";
+import type { Person } from "./person.ts";
+
+/** Who may ask for something in this person's name, how often, and who may become one of their devices. */
+export class Admission {
+  readonly #person: Person;
+
+  constructor(person: Person) {
+    this.#person = person;
+  }
+
+  admit({ device, bucket, cost }: Admit): AdmitReply {
+    if (!this.#person.devices.get(device)?.session) return { ok: false, code: "unauthenticated", retry: "never" };
+    const retry = this.#take(bucket, cost);
+    return retry === undefined ? { ok: true } : { ok: false, code: "rate_limited", retry };
+  }
+
+  setPin(verifier: string | null): void {
+    const { account, store } = this.#person;
+    account.pin = verifier ?? undefined;
+    store.saveAccount(account);
+  }
+
+  /** The code was right; is it also this person, and is there room? */
+  assess({ verifier, device, revokeOthers }: AssessSignIn): AssessSignInReply {
+    const person = this.#person;
+    const canReset = person.now - person.lastSeenAt() >= PIN_DECAY_MS;
+    const refuse = (code: PinRefusal, retry: Retry = defaultRetry[code]) =>
+      ({ ok: false, code, retry, canReset }) as const;
+    if (person.account.removal) return refuse("rate_limited", defaultRetry.unavailable);
+    if (person.account.pin !== undefined) {
+      if (verifier === undefined) return refuse("pin_required");
+      const retry = this.#take("pin", 1);
+      if (retry !== undefined) return refuse("rate_limited", retry);
+      if (!isEqual(verifier, person.account.pin)) return refuse("pin_wrong");
+    }
+    const isKnown = device !== undefined && person.devices.has(device);
+    const isFull = person.devices.size >= MAX_DEVICES_PER_USER && !isKnown && !revokeOthers;
+    return isFull ? refuse("too_many_devices") : { ok: true };
+  }
+
+  /** @returns when to try again, if there is not enough */
+  #take(name: PersonBucket, cost: number): number | undefined {
+    const { store, now } = this.#person;
+    const taken = take(personBuckets[name], store.bucket(name), cost, now);
+    if (!taken.ok) return Math.max(1, taken.retryMs);
+    store.saveBucket(name, taken.state);
+    return undefined;
+  }
+}
+
+type PinRefusal = Extract<AssessSignInReply, { ok: false }>["code"] & ErrorCode;
+
+/** Takes as long for any two texts of one length. */
+function isEqual(a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  let difference = 0;
+  for (let index = 0; index < a.length; index++) difference |= a.charCodeAt(index) ^ b.charCodeAt(index);
+  return difference === 0;
+}

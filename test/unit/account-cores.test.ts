@@ -1,0 +1,372 @@
+import { describe, expect, it } from "vitest";
+import type { UserEvent } from "../../durable-objects/user/effects.ts";
+import {
+  IDLE_REMOVAL_MS,
+  IDLE_WARNING_MS,
+  MAX_ALERTS_PER_DEVICE,
+  PIN_DECAY_MS,
+  personBuckets,
+  REFRESH_GRACE_MS,
+} from "../../shared/limits.ts";
+import type { RegisterDeviceReply, SessionRef } from "../../shared/rpc.ts";
+import { alice, body, chat, idOf, laptop, phone, UserDriver } from "./core-driver.ts";
+
+type Ask = UserEvent extends infer Event
+  ? Event extends { type: string; call: number }
+    ? Omit<Event, "call">
+    : never
+  : never;
+
+/** Asks Bob's object something that it answers at once. */
+function ask(driver: UserDriver, event: Ask): unknown {
+  driver.do({ call: 1, ...event } as UserEvent);
+  return driver.replies.at(-1);
+}
+
+let requests = 0;
+
+function register(driver: UserDriver, device: string, revokeOthers = false): RegisterDeviceReply {
+  const args = { device, name: device, revokeOthers, requestId: `request ${++requests}` };
+  return ask(driver, { type: "registerDevice", args }) as RegisterDeviceReply;
+}
+
+function signedIn(driver: UserDriver, device = phone): SessionRef {
+  const reply = register(driver, device);
+  if (!reply.ok) throw new Error(reply.code);
+  return reply.session;
+}
+
+const refresh = (driver: UserDriver, session: SessionRef, connects = false) =>
+  ask(driver, { type: "refresh", args: { device: phone, session, connects, requestId: "" } });
+const next = ({ family, generation }: SessionRef, steps = 1): SessionRef => ({
+  family,
+  generation: generation + steps,
+});
+const refused = { ok: false, code: "unauthenticated" };
+const setPeer = (driver: UserDriver, change: "accept" | "block" | "unblock") => {
+  driver.do({ type: "setPeer", call: 1, args: { peer: alice, change, requestId: "" } });
+  for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: true }));
+};
+const asksOf = (driver: UserDriver, method: string) =>
+  driver.asked.filter(({ request }) => "method" in request && request.method === method);
+
+describe("a session", () => {
+  it("R13 rotates: each generation is good once", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    expect(refresh(driver, first)).toEqual({ ok: true, session: next(first) });
+    expect(refresh(driver, next(first))).toEqual({ ok: true, session: next(first, 2) });
+  });
+
+  it("R13 a lost answer is given again for a moment, however often it is asked for", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    for (let asked = 0; asked < 50; asked++) expect(refresh(driver, first)).toEqual({ ok: true, session: next(first) });
+    driver.now += REFRESH_GRACE_MS;
+    expect(refresh(driver, first)).toEqual({ ok: true, session: next(first) });
+  });
+
+  it.each([
+    ["the last one, after the grace", 1, REFRESH_GRACE_MS + 1],
+    ["one before the last, at once", 2, 0],
+  ])("R13 reuse of %s ends the family and closes its socket", (_, steps, passedMs) => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    for (let step = 0; step < steps; step++) refresh(driver, next(first, step));
+    driver.connect(phone);
+    driver.now += passedMs;
+    expect(refresh(driver, first)).toEqual(refused);
+    expect(driver.closed).toEqual(["signed_out"]);
+    expect(refresh(driver, next(first, steps))).toEqual(refused);
+    const admitted = ask(driver, { type: "admit", args: { device: phone, bucket: "account", cost: 1 } });
+    expect(admitted).toEqual({ ...refused, retry: "never" });
+    expect(() => driver.connect(phone)).toThrow("signed_out");
+  });
+
+  it("R13 a rotation that rides with a connection is durable with it", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    refresh(driver, first, true);
+    driver.connect(phone);
+    driver.hibernate();
+    driver.now += REFRESH_GRACE_MS + 1;
+    expect(refresh(driver, first)).toEqual(refused);
+  });
+
+  it("R13 an answer to connect with may be lost for long, until the device has connected", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    refresh(driver, first, true);
+    driver.now += 10 * REFRESH_GRACE_MS;
+    expect(refresh(driver, first, true)).toEqual({ ok: true, session: next(first) });
+    driver.connect(phone);
+    expect(refresh(driver, first, true)).toEqual(refused);
+  });
+
+  it("R13 what was given out and never written is taken all the same, and then what came before is not", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    refresh(driver, first, true);
+    driver.hibernate();
+    expect(refresh(driver, next(first))).toEqual({ ok: true, session: next(first, 2) });
+    driver.now += REFRESH_GRACE_MS + 1;
+    expect(refresh(driver, first)).toEqual(refused);
+  });
+
+  it("R13 signing in again begins a new family, and the tokens of the old one are good for nothing", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    const second = signedIn(driver);
+    expect(refresh(driver, first)).toEqual(refused);
+    expect(refresh(driver, second)).toEqual({ ok: true, session: next(second) });
+  });
+
+  it("R13 the same sign-in again, whose answer was lost, begins nothing", () => {
+    const driver = new UserDriver();
+    const args = { device: phone, name: "phone", requestId: "sign-in" };
+    const first = ask(driver, { type: "registerDevice", args });
+    driver.connect(phone);
+    expect(ask(driver, { type: "registerDevice", args })).toEqual(first);
+    expect(driver.closed).toEqual([]);
+  });
+});
+
+describe("a sign-in", () => {
+  const assess = (driver: UserDriver, verifier?: string, revokeOthers = false) =>
+    ask(driver, { type: "assessSignIn", args: { revokeOthers, ...(verifier && { verifier }) } });
+  const withPin = () => {
+    const driver = new UserDriver(phone);
+    ask(driver, { type: "setPin", args: { verifier: "right" } });
+    return driver;
+  };
+
+  it("goes on without a PIN where there is none", () => {
+    expect(assess(new UserDriver(phone))).toEqual({ ok: true });
+  });
+
+  it("meets the PIN, and only the right one opens", () => {
+    const driver = withPin();
+    const refusal = { ok: false, retry: "never", canReset: false };
+    expect(assess(driver)).toEqual({ ...refusal, code: "pin_required" });
+    expect(assess(driver, "wrong")).toEqual({ ...refusal, code: "pin_wrong" });
+    expect(assess(driver, "right")).toEqual({ ok: true });
+  });
+
+  it("counts guesses of the PIN, right ones too, and outlives a nap with the count", () => {
+    const driver = withPin();
+    for (let guess = 0; guess < personBuckets.pin.capacity; guess++) assess(driver, "wrong");
+    driver.hibernate();
+    expect(assess(driver, "right")).toMatchObject({ ok: false, code: "rate_limited" });
+    driver.now += personBuckets.pin.refillMs;
+    expect(assess(driver, "right")).toEqual({ ok: true });
+  });
+
+  it("may give the account up once nobody was seen for seven days, and not before", () => {
+    const driver = withPin();
+    const socket = driver.connect(phone);
+    driver.now += 30 * PIN_DECAY_MS;
+    expect(assess(driver)).toMatchObject({ canReset: false });
+    driver.close(socket);
+    driver.now += PIN_DECAY_MS - 1;
+    expect(assess(driver)).toMatchObject({ canReset: false });
+    driver.now += 1;
+    expect(assess(driver)).toMatchObject({ code: "pin_required", canReset: true });
+  });
+
+  it("counts as seen whoever was seen on a device that is gone by now", () => {
+    const driver = withPin();
+    driver.now += PIN_DECAY_MS;
+    driver.close(driver.connect(phone));
+    ask(driver, { type: "revokeDevice", args: { device: phone, requestId: "" } });
+    driver.now += PIN_DECAY_MS - 1;
+    expect(assess(driver)).toMatchObject({ canReset: false });
+  });
+
+  it("finds no room with five devices, unless the others go", () => {
+    const devices = [1, 2, 3, 4, 5].map((number) => idOf("0D", number));
+    const driver = new UserDriver(...devices);
+    expect(assess(driver)).toMatchObject({ ok: false, code: "too_many_devices" });
+    expect(assess(driver, undefined, true)).toEqual({ ok: true });
+    driver.connect(phone);
+    expect(register(driver, idOf("0D", 6), true).ok).toBe(true);
+    expect(driver.closed).toEqual(["revoked"]);
+    expect(ask(driver, { type: "listDevices" })).toMatchObject([{ device: idOf("0D", 6) }]);
+  });
+});
+
+describe("an alert", () => {
+  it("is shown on every connected device but the one it is about", () => {
+    const driver = new UserDriver(phone);
+    driver.connect(phone);
+    register(driver, laptop);
+    expect(driver.of("alert")).toMatchObject([{ kind: "device_added", device: laptop, alert: 1 }]);
+    driver.connect(laptop);
+    expect(driver.of("alert")).toHaveLength(1);
+  });
+
+  it("waits for a device that is away, wakes it by a push, and comes again until it is noted", () => {
+    const driver = new UserDriver(phone);
+    ask(driver, { type: "raiseAlert", args: { kind: "code_requested", requestId: "" } });
+    driver.do({ type: "alarm" });
+    expect(driver.pushes).toBe(1);
+    for (const times of [1, 2]) {
+      const socket = driver.connect(phone);
+      expect(driver.of("alert")).toHaveLength(times);
+      if (times === 2) driver.up(socket, { type: "noted", alert: 1 });
+      driver.close(socket);
+    }
+    driver.connect(phone);
+    expect(driver.of("alert")).toHaveLength(2);
+  });
+
+  it("keeps so many and no more", () => {
+    const driver = new UserDriver(phone);
+    for (let count = 0; count < MAX_ALERTS_PER_DEVICE + 5; count++) {
+      ask(driver, { type: "raiseAlert", args: { kind: "code_requested", requestId: "" } });
+    }
+    driver.connect(phone);
+    expect(driver.of("alert").map(({ alert }) => alert)).toEqual(
+      Array.from({ length: MAX_ALERTS_PER_DEVICE }, (_, index) => index + 6),
+    );
+  });
+});
+
+describe("a stranger", () => {
+  /** Alice has written, and Bob's phone has it. */
+  function written(): { driver: UserDriver; socket: ReturnType<UserDriver["connect"]> } {
+    const driver = new UserDriver(phone);
+    const socket = driver.connect(phone);
+    driver.deliver(chat, 1);
+    driver.asked = [];
+    return { driver, socket };
+  }
+
+  it("R12 is told nothing of what becomes of their messages until they are accepted, and then all", () => {
+    const { driver, socket } = written();
+    driver.up(socket, { type: "read", conversation: chat, seq: 1 });
+    expect(driver.asked).toEqual([]);
+    expect(ask(driver, { type: "overview" })).toMatchObject({ requests: [alice] });
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "accept", requestId: "" } });
+    expect(asksOf(driver, "notifyReceipt")).toMatchObject([{ request: { args: { delivered: 1, read: 1 } } }]);
+    expect(ask(driver, { type: "overview" })).toMatchObject({ requests: [] });
+  });
+
+  it("R12 is accepted by an answer", () => {
+    const { driver, socket } = written();
+    driver.up(socket, { type: "send", id: idOf("00", 9), conversation: chat }, body);
+    driver.up(socket, { type: "ack", conversation: chat, seq: 1 });
+    expect(asksOf(driver, "notifyReceipt")).toHaveLength(1);
+  });
+
+  it("R12 does not reach the conversation's books either", () => {
+    const { driver, socket } = written();
+    driver.up(socket, { type: "ack", conversation: chat, seq: 1 });
+    driver.deliver(chat, 2);
+    expect(driver.replies.at(-1)).toMatchObject({ watermark: { delivered: 0, read: 0, kept: 1 } });
+  });
+
+  it("R12 neither sees presence nor typing, nor is seen typing", () => {
+    const { driver, socket } = written();
+    expect(ask(driver, { type: "askPresence", args: { viewer: alice } })).toEqual({ isHidden: true });
+    driver.up(socket, { type: "typing", conversation: chat });
+    expect(driver.asked).toEqual([]);
+    ask(driver, { type: "notifyTyping", args: { conversation: chat, user: alice } });
+    expect(driver.of("typing")).toEqual([]);
+    setPeer(driver, "accept");
+    expect(ask(driver, { type: "askPresence", args: { viewer: alice } })).toMatchObject({
+      isHidden: false,
+      isOnline: true,
+    });
+    ask(driver, { type: "notifyTyping", args: { conversation: chat, user: alice } });
+    expect(driver.of("typing")).toHaveLength(1);
+  });
+});
+
+describe("somebody blocked", () => {
+  it("R12 learns nothing, and is not written to", () => {
+    const driver = new UserDriver(phone);
+    const socket = driver.connect(phone);
+    driver.deliver(chat, 1);
+    setPeer(driver, "accept");
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "block", requestId: "" } });
+    expect(asksOf(driver, "setBlock")).toMatchObject([{ request: { args: { blocked: true } } }]);
+    for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: true }));
+    driver.up(socket, { type: "read", conversation: chat, seq: 1 });
+    expect(asksOf(driver, "notifyReceipt")).toEqual([]);
+    driver.up(socket, { type: "send", id: idOf("00", 9), conversation: chat }, body);
+    expect(driver.of("error")).toMatchObject([{ code: "blocked", id: idOf("00", 9) }]);
+    expect(ask(driver, { type: "askPresence", args: { viewer: alice } })).toEqual({ isHidden: true });
+  });
+
+  it("R14 who is removed at the same moment is not kept", () => {
+    const driver = new UserDriver(phone);
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "block", requestId: "" } });
+    for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: false }));
+    expect(driver.replies.at(-1)).toEqual({ ok: true });
+    expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [] });
+  });
+
+  it("R12 stays so while the conversation has not heard of the end", () => {
+    const driver = new UserDriver(phone);
+    setPeer(driver, "block");
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "unblock", requestId: "" } });
+    expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [alice] });
+    driver.answer(() => null);
+    expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [] });
+  });
+});
+
+describe("an account where nobody is seen", () => {
+  it("is warned, then removed; whoever comes back in time keeps it", () => {
+    const driver = new UserDriver(phone);
+    const began = driver.now;
+    driver.now = began + IDLE_WARNING_MS;
+    driver.do({ type: "alarm" });
+    driver.close(driver.connect(phone));
+    expect(driver.of("alert")).toMatchObject([{ kind: "account_idle" }]);
+    driver.now = began + IDLE_REMOVAL_MS;
+    driver.do({ type: "alarm" });
+    expect(driver.asked.some(({ request }) => request.to === "records")).toBe(false);
+
+    driver.now += IDLE_WARNING_MS;
+    driver.do({ type: "alarm" });
+    driver.asked = [];
+    driver.now += IDLE_REMOVAL_MS - IDLE_WARNING_MS;
+    driver.do({ type: "alarm" });
+    expect(driver.asked.some(({ request }) => request.to === "records")).toBe(true);
+  });
+});
+
+describe("a removal", () => {
+  it("R14 takes devices at once, then records, conversations and what others keep, and at last itself", () => {
+    const driver = new UserDriver(phone);
+    driver.connect(phone);
+    driver.deliver(chat, 1);
+    driver.asked = [];
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    expect(driver.closed).toEqual(["revoked"]);
+    const steps: string[] = [];
+    for (let step = 0; step < 5; step++) {
+      driver.answer((request) => {
+        steps.push("method" in request ? request.method : request.to);
+        return request.to === "records" ? { databaseRows: 3, files: 1 } : null;
+      });
+    }
+    expect(steps).toEqual(["records", "forgetPeer", "eraseMember", "forgetPeer"]);
+    expect(driver.isWiped).toBe(true);
+    const done = { isComplete: true, devices: 1, conversations: 1, databaseRows: 3, files: 1 };
+    expect(driver.replies).toContainEqual(done);
+  });
+
+  it("R14 goes on by alarm with what is left", () => {
+    const driver = new UserDriver(phone);
+    driver.deliver(chat, 1);
+    driver.answer(() => null);
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    driver.hibernate();
+    driver.asked = [];
+    driver.do({ type: "alarm" });
+    for (let step = 0; step < 5; step++) driver.answer(() => ({ databaseRows: 0, files: 0 }));
+    expect(driver.isWiped).toBe(true);
+  });
+});
