@@ -18,6 +18,8 @@ const HEALTH_INTERVAL_MS = 50;
 const WATCH_INTERVAL_MS = 1_000;
 const STOP_TIMEOUT_MS = 5_000;
 const REMEMBERED_LINES = 40;
+/** Wrangler writes the path of every request, whatever stands in it; our own line names the route instead. */
+const REQUEST_LINE = /^\[wrangler:info\] [A-Z]+ \//;
 
 export type SystemOptions = {
   /** Taken if it is free, otherwise any other; the system says in `url` which. */
@@ -96,6 +98,9 @@ function run(stateDir: string, args: string[]): ChildProcess {
       WRANGLER_SEND_METRICS: "false",
       WRANGLER_HIDE_BANNER: "true",
       WRANGLER_WRITE_LOGS: "false",
+      // Both would show to anybody on this machine what is stored: requests with their URLs, and the whole database.
+      X_LOCAL_OBSERVABILITY: "false",
+      X_LOCAL_EXPLORER: "false",
       // Systems that run side by side must not find each other's Workers.
       WRANGLER_REGISTRY_PATH: join(stateDir, "registry"),
     },
@@ -121,6 +126,7 @@ async function follow(child: ChildProcess, logFile: string, onLine?: (line: stri
   const file = createWriteStream(logFile, { flags: "a", mode: 0o600 });
   const take = async (stream: NodeJS.ReadableStream): Promise<void> => {
     for await (const line of createInterface(stream)) {
+      if (REQUEST_LINE.test(line)) continue;
       file.write(`${line}\n`);
       onLine?.(line);
       if (lines.push(line) > REMEMBERED_LINES) lines.shift();

@@ -23,6 +23,11 @@ const parts: Part[] = [
   { name: "cost", about: "the ledger: what a message costs, counted", run: () => vitest("cost") },
   { name: "demo", about: "the demonstration, on a system of its own", run: () => program("scripts/demo.ts") },
   {
+    name: "attack",
+    about: "attacks on tokens, identity and authorisation, on a system of its own",
+    run: () => program("test/attack/main.ts"),
+  },
+  {
     name: "crash",
     about: "the real processes, killed while people write",
     run: () => program("test/crash/main.ts", "--cycles", "3"),

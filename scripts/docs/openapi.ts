@@ -44,7 +44,7 @@ function pathsOf(all: readonly Operation[]): JsonObject {
     const path = operation.endpoint.path.replace(/:(\w+)/g, "{$1}");
     paths[path] = { ...paths[path], [operation.endpoint.method]: operationOf(operation) };
   }
-  return { ...paths, "/v1/connect": { get: upgrade } };
+  return { ...paths, "/v1/connect": { get: upgrade() } };
 }
 
 function operationOf(operation: Operation): JsonObject {
@@ -100,35 +100,46 @@ const setsCookie: ReadonlySet<string> = new Set([
   "signOut",
 ]);
 
-const upgradeErrors = ["bad_frame", "forbidden_origin", "unauthenticated", "unavailable"] as const;
+/** `revoked`, `signed_out`: the ticket is good, and the device is not any more. */
+const upgradeErrors = [
+  "bad_frame",
+  "forbidden_origin",
+  "revoked",
+  "signed_out",
+  "unauthenticated",
+  "unavailable",
+] as const;
 
-const upgrade: JsonObject = {
-  operationId: "connect",
-  tags: ["connection"],
-  summary: "Opens the device's socket (RFC 6455). What is said there is described in docs/asyncapi.yaml.",
-  security: [{ ticket: [] }],
-  parameters: [
-    { name: "Upgrade", in: "header", required: true, schema: { type: "string", const: "websocket" } },
-    {
-      name: "Sec-WebSocket-Protocol",
-      in: "header",
-      required: true,
-      description: `\`${SUBPROTOCOL}\` and, as a second one, \`${TICKET_PREFIX}\` followed by the ticket. Only the first is selected.`,
-      schema: { type: "string" },
+function upgrade(): JsonObject {
+  return {
+    operationId: "connect",
+    tags: ["connection"],
+    summary: "Opens the device's socket (RFC 6455). What is said there is described in docs/asyncapi.yaml.",
+    security: [{ ticket: [] }],
+    parameters: [
+      { name: "Upgrade", in: "header", required: true, schema: { type: "string", const: "websocket" } },
+      {
+        name: "Sec-WebSocket-Protocol",
+        in: "header",
+        required: true,
+        description: `\`${SUBPROTOCOL}\` and, as a second one, \`${TICKET_PREFIX}\` followed by the ticket. Only the first is selected.`,
+        schema: { type: "string" },
+      },
+      {
+        name: "Origin",
+        in: "header",
+        description: "Browsers send it: one of those that are allowed. A request without it must carry no cookie.",
+        schema: { type: "string" },
+      },
+    ],
+    responses: {
+      "101": { description: "The socket is open." },
+      ...refusalRefs(upgradeErrors),
+      // Not an upgrade at all.
+      "426": refusal(426, ["bad_frame"]),
     },
-    {
-      name: "Origin",
-      in: "header",
-      description: "Browsers send it: one of those that are allowed. A request without it must carry no cookie.",
-      schema: { type: "string" },
-    },
-  ],
-  responses: {
-    "101": { description: "The socket is open." },
-    ...refusalRefs(upgradeErrors),
-    "426": { description: "`bad_frame`: not an upgrade.", content: problemContent(["bad_frame"]) },
-  },
-};
+  };
+}
 
 // ── refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

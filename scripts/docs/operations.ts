@@ -69,9 +69,9 @@ export function operations(): Operation[] {
 
 /** In the order of the source, which the comments have and a module has not. */
 function exportsOf(file: string): [string, unknown][] {
-  return Object.keys(commentsOf(`api/${file}`)).flatMap((name) =>
-    name in (files[file] ?? {}) ? [[name, files[file]?.[name]]] : [],
-  );
+  const module = files[file] ?? {};
+  const names = Object.keys(commentsOf(`api/${file}`)).filter((name) => name in module);
+  return names.map((name) => [name, module[name]]);
 }
 
 /** Of all operations, by name. */

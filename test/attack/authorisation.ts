@@ -19,7 +19,6 @@ import {
   setPrivacy,
   viewPerson,
 } from "../../shared/api/people.ts";
-import { deleteAccount } from "../../shared/api/rights.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { cases } from "./case.ts";
 import { expectRefusal, lookOf } from "./http.ts";
@@ -286,7 +285,7 @@ const people = cases("Authorisation", {
     const username = `ann_${leaving.user.slice(-8).toLowerCase()}`;
     await world.http.get(reserveUsername, world.as(leaving, { body: { username } }));
     await world.http.get(confirmUsername, world.as(leaving, { body: { username } }));
-    await world.http.get(deleteAccount, world.as(leaving, { body: { confirm: "remove my account" } }));
+    await world.remove(leaving);
     const params = { user: leaving.user };
     for (const endpoint of [viewPerson, addContact, block]) {
       expectRefusal(await world.http.ask(endpoint, world.as(friend, { params })), 404, "not_found");

@@ -328,7 +328,7 @@ const later = cases(
     "a number whose account was removed starts anew, with nothing of the old one": async (world) => {
       const former = await world.signUp();
       await world.http.get(setPin, world.as(former, { body: { pin } }));
-      await world.http.get(deleteAccount, world.as(former, { body: { confirm: "remove my account", pin } }));
+      await world.remove(former, { pin });
       await sleep(nextCodeMs);
       const heir = await world.signUp(former.phone);
       assert.equal(heir.isNew, true);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { listDevices, revokeDevice } from "../../shared/api/devices.ts";
 import { getMe } from "../../shared/api/people.ts";
-import { deleteAccount } from "../../shared/api/rights.ts";
 import { refreshSession, signOut } from "../../shared/api/session.ts";
 import { closeCodes } from "../../shared/errors.ts";
 import { REFRESH_GRACE_MS } from "../../shared/limits.ts";
@@ -119,7 +118,7 @@ export const sessions = [
       const other = await world.link(owner);
       const tickets = [await world.ticket(owner), await world.ticket(other)];
       const line = await world.connect(other);
-      await world.http.get(deleteAccount, world.as(owner, { body: { confirm: "remove my account" } }));
+      await world.remove(owner);
       assert.equal((await line.end()).code, closeCodes.revoked);
       for (const account of [owner, other]) await expectDead(world, account);
       for (const ticket of tickets) assert.equal((await world.refusedUpgrade(ticket)).status, 401);

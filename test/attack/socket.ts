@@ -11,12 +11,16 @@ import {
   MAX_ID_AHEAD_MS,
   MAX_MESSAGES_PER_FRAME,
   MAX_OFFENCES_PER_MINUTE,
+  MAX_UNACKED_PER_CONVERSATION,
 } from "../../shared/limits.ts";
 import { CONNECT_HEADER } from "../../shared/rpc.ts";
 import { cases } from "./case.ts";
 import { expectRefusal } from "./http.ts";
 import { Line } from "./line.ts";
 import type { Account, World } from "./world.ts";
+
+/** Messages under way at once. */
+const AT_A_TIME = 50;
 
 type Wire = string | Uint8Array;
 
@@ -355,6 +359,23 @@ const frames = cases("Socket", {
     await mallory.until("three answers", () => mallory.of("error").length === 3 || undefined);
     assert.doesNotMatch(JSON.stringify(mallory.of("error")), /secret/);
     await mallory.close();
+  },
+
+  "a device that takes and never acks is let go with 1013, and finds everything when it comes back": async (world) => {
+    const [reader, writer] = await world.friends();
+    const [slow, line] = [await world.connect(reader), await world.connect(writer)];
+    slow.acks = false;
+    const chat = directConversation(reader.user, writer.user);
+    const count = MAX_UNACKED_PER_CONVERSATION + 50;
+    for (let sent = 0; sent < count; sent += AT_A_TIME) {
+      const batch = Array.from({ length: Math.min(AT_A_TIME, count - sent) }, (_, index) => `note ${sent + index}`);
+      await Promise.all(batch.map((text) => line.send(chat, text)));
+    }
+    assert.equal((await slow.end()).code, closeCodes.too_slow);
+    const again = await world.connect(reader);
+    await again.text(`note ${count - 1}`);
+    assert.equal(new Set(again.received.map(({ text }) => text)).size, count);
+    await Promise.all([again.close(), line.close()]);
   },
 
   "one id for two messages is refused, and the first one stands": async (world) => {

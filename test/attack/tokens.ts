@@ -3,7 +3,6 @@ import { createPublicKey, type JsonWebKey } from "node:crypto";
 import { createServer } from "node:http";
 import { ulid } from "ulid";
 import { getMe } from "../../shared/api/people.ts";
-import { deleteAccount } from "../../shared/api/rights.ts";
 import { keySet } from "../../shared/api/service.ts";
 import { MAX_TOKEN_CHARS } from "../../shared/limits.ts";
 import { cases } from "./case.ts";
@@ -344,8 +343,7 @@ export const tokens = cases("Tokens", {
 
   "the receipt of a removal is no token": async (world) => {
     const [holder, leaving] = [await Holder.of(world), await world.signUp()];
-    const asked = world.as(leaving, { body: { confirm: "remove my account" } });
-    const { receipt } = await world.http.get(deleteAccount, asked);
+    const receipt = await world.remove(leaving);
     for (const kind of kinds) await holder.expectBad(kind, receipt, "a receipt");
   },
 });

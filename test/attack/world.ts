@@ -7,6 +7,7 @@ import { makeTokenKeys } from "../../scripts/secrets.ts";
 import { type System, startSystem } from "../../scripts/system.ts";
 import { approveDeviceLink, completeDeviceLink, openDeviceLink } from "../../shared/api/devices.ts";
 import { acceptRequest, addContact } from "../../shared/api/people.ts";
+import { deleteAccount } from "../../shared/api/rights.ts";
 import { connectTicket } from "../../shared/api/session.ts";
 import { requestCode, type Session, signIn } from "../../shared/api/sign-in.ts";
 import { CODE_RESEND_MS } from "../../shared/limits.ts";
@@ -40,6 +41,8 @@ export class World {
   readonly tokenKeys: string;
   /** Everything that no log and no storage may hold. */
   readonly secrets = new Secrets();
+  /** People who removed their accounts: nothing that is stored may name them. */
+  readonly removed: string[] = [];
   /** What cases have measured, for the report. */
   readonly figures: Record<string, number> = {};
   readonly stateDir: string;
@@ -133,6 +136,15 @@ export class World {
     await this.http.get(approveDeviceLink, { token: owner.accessToken, params, body: { sealed: "AAAA" } });
     const session = await this.http.get(completeDeviceLink, { token: opened.token, params, body: {} });
     return this.signedIn(owner.phone, session);
+  }
+
+  /** @returns the signed receipt */
+  async remove(account: Account, body: object = {}): Promise<string> {
+    const asked = this.as(account, { body: { confirm: "remove my account", ...body } });
+    const { removal, receipt } = await this.http.get(deleteAccount, asked);
+    assert.ok(removal.completedAt, "the removal is not complete");
+    this.removed.push(account.user);
+    return receipt;
   }
 
   async openLink(): Promise<{ link: string; token: string }> {

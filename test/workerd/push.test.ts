@@ -2,9 +2,10 @@ import { createExecutionContext, createMessageBatch, getQueueResult } from "clou
 import { env } from "cloudflare:workers";
 import { drizzle } from "drizzle-orm/d1";
 import { ulid } from "ulid";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
 import type { PushJob } from "../../shared/push-job.ts";
+import { user as people } from "../../workers/gateway/database/schema.ts";
 import { handleMessage } from "../../workers/push/delivery.ts";
 import type { PushEnv } from "../../workers/push/env.ts";
 import type { Provider } from "../../workers/push/provider.ts";
@@ -12,8 +13,8 @@ import { pushDelivery } from "../../workers/push/schema.ts";
 import worker from "../../workers/push/worker.ts";
 
 const db = drizzle(env.DB);
-const user = ulid();
-const conversation = directConversation(user, ulid());
+const [user, peer, another] = [ulid(), ulid(), ulid()];
+const conversation = directConversation(user, peer);
 const job = (fields: Partial<PushJob> = {}): PushJob => ({
   user,
   devices: [ulid()],
@@ -23,6 +24,10 @@ const job = (fields: Partial<PushJob> = {}): PushJob => ({
   ...fields,
 });
 
+beforeAll(async () => {
+  for (const id of [user, peer, another])
+    await db.insert(people).values({ id, phoneHash: id, phoneEnd: "", createdAt: 0 });
+});
 beforeEach(() => db.delete(pushDelivery));
 afterEach(() => vi.restoreAllMocks());
 
@@ -82,8 +87,17 @@ describe("push jobs", () => {
 
   it("of another conversation do not collapse", async () => {
     const devices = [ulid()];
-    await consume([job({ devices }), job({ devices, conversation: directConversation(user, ulid()) })]);
+    await consume([job({ devices }), job({ devices, conversation: directConversation(user, another) })]);
     expect(await delivered()).toHaveLength(2);
+  });
+
+  it.each([
+    ["for", { user: ulid() }],
+    ["about", { conversation: directConversation(user, ulid()) }],
+  ])("R14 that come after the person they are %s was removed leave nothing", async (_, fields) => {
+    const { explicitAcks } = await consume([job(fields)]);
+    expect(explicitAcks).toEqual(["0"]);
+    expect(await delivered()).toEqual([]);
   });
 
   it.each([null, 1, "job", [], {}, { ...job(), user: "x" }, { ...job(), devices: "x" }, { ...job(), at: Number.NaN }])(

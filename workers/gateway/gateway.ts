@@ -1,11 +1,9 @@
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { Refusal } from "../../shared/errors.ts";
-import { MAX_FRAME_BYTES } from "../../shared/limits.ts";
 import { connect } from "./connect.ts";
 import type { GatewayTypes } from "./context.ts";
 import { cors } from "./cors.ts";
 import { mountDevices } from "./devices/mount.ts";
+import { limitBody, requireLength } from "./limit-body.ts";
 import { mountPeople } from "./people/mount.ts";
 import { answerError, answerUnrouted } from "./problem.ts";
 import { refuseCredentialsInUrl } from "./refuse-credentials-in-url.ts";
@@ -17,18 +15,11 @@ import { traceRequest } from "./trace-request.ts";
 
 export type Gateway = Hono<GatewayTypes>;
 
-const limitBody = bodyLimit({
-  maxSize: MAX_FRAME_BYTES,
-  onError: () => {
-    throw new Refusal("too_large");
-  },
-});
-
 /** Every route there is. What each endpoint takes and answers stands in shared/api/. */
 export function buildGateway(): Gateway {
   const gateway: Gateway = new Hono<GatewayTypes>();
   gateway.use(traceRequest, refuseCredentialsInUrl);
-  gateway.use("/v1/*", cors, limitBody);
+  gateway.use("/v1/*", cors, requireLength, limitBody);
   gateway.get("/v1/connect", connect);
   for (const mount of [mountService, mountSignIn, mountSession, mountDevices, mountPeople, mountRights]) mount(gateway);
   gateway.notFound((c) => answerUnrouted(gateway, c));

@@ -20,6 +20,7 @@ const titles = {
   404: "Not Found",
   405: "Method Not Allowed",
   409: "Conflict",
+  411: "Length Required",
   413: "Content Too Large",
   426: "Upgrade Required",
   429: "Too Many Requests",
