@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CodeReceiver } from "../../scripts/code-receiver.ts";
+import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import { makeTokenKeys } from "../../scripts/secrets.ts";
 import { type System, startSystem } from "../../scripts/system.ts";
 import { approveDeviceLink, completeDeviceLink, openDeviceLink } from "../../shared/api/devices.ts";
@@ -20,9 +21,6 @@ export interface Account extends Session {
   readonly phone: string;
   readonly refreshToken: string;
 }
-
-/** Numbers that belong to nobody: 555-0100 to 555-0199 in each of these areas (NANP, fictional use). */
-const AREAS = [201, 202, 203, 205, 206, 207, 208, 209, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228, 229];
 
 export interface WorldOptions {
   readonly tally: Tally;
@@ -80,12 +78,9 @@ export class World {
 
   // ── people ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** One that was not used yet; they come from all areas in turn, so that no range of numbers fills up. */
+  /** One that was not used yet. */
   newPhone(): string {
-    const index = this.#people++;
-    const last = Math.floor(index / AREAS.length);
-    assert.ok(last < 100, "more numbers than there are for stories");
-    const phone = `+1${AREAS[index % AREAS.length]}55501${String(last).padStart(2, "0")}`;
+    const phone = fictitiousPhone(this.#people++);
     this.secrets.add("phone", phone.slice(1));
     return phone;
   }

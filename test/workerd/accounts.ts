@@ -2,6 +2,7 @@ import { env, exports } from "cloudflare:workers";
 import * as v from "valibot";
 import { expect, vi } from "vitest";
 import { keyedHash } from "../../durable-objects/runtime/keyed-hash.ts";
+import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import type { AnswerOf, Endpoint } from "../../shared/api/endpoint.ts";
 import { completeSignIn, requestCode, signIn } from "../../shared/api/sign-in.ts";
 import type { PublicBucket } from "../../shared/limits.ts";
@@ -49,15 +50,11 @@ export function requestOf({ method, path }: Endpoint, { token, params = {}, body
   });
 }
 
-/** Numbers that belong to nobody: 555-0100 to 555-0199 in each of these areas (NANP, fictional use). */
-const AREAS = [201, 202, 203, 205, 206, 207, 208, 209, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228, 229];
 let numbers = 0;
 
 /** A number that this test file has not used yet. */
 export function newPhone(): string {
-  const area = AREAS[Math.floor(numbers / 100)];
-  if (area === undefined) throw new Error("more numbers than there are for stories");
-  return `+1${area}55501${String(numbers++ % 100).padStart(2, "0")}`;
+  return fictitiousPhone(numbers++);
 }
 
 /** Asks for a code and reads it where a developer would. */
