@@ -104,7 +104,13 @@ describe("an account", () => {
       `PATCH /v1/devices/${peer}`,
       `DELETE /v1/devices/${peer}`,
       ...["PUT", "DELETE"].flatMap((m) => [`${m} /v1/contacts/${peer}`, `${m} /v1/blocks/${peer}`]),
-      ...[`PUT /v1/requests/${peer}`, "PUT /v1/me/pin", "DELETE /v1/me/pin", "PATCH /v1/me", "PATCH /v1/me/privacy"],
+      ...[
+        `PUT /v1/requests/${peer}`,
+        "PUT /v1/me/pin",
+        "POST /v1/me/pin/removal",
+        "PATCH /v1/me",
+        "PATCH /v1/me/privacy",
+      ],
       ...["PUT /v1/me/username", "DELETE /v1/me/username", "DELETE /v1/me/link"],
     ]) {
       server.on(silent, () => undefined);
@@ -134,7 +140,8 @@ describe("an account", () => {
     await profile.removeLink();
     await privacy.set({ seen: { audience: "nobody" } });
     await auth.setPin("1234");
-    await auth.removePin();
+    await auth.setPin("5678", "1234");
+    await auth.removePin("5678");
     expect(await auth.export()).toEqual(new Uint8Array([1]));
     expect(server.asked.map(({ what, body }) => [what, body])).toEqual([
       ["GET /v1/devices", undefined],
@@ -159,7 +166,8 @@ describe("an account", () => {
       ["DELETE /v1/me/link", undefined],
       ["PATCH /v1/me/privacy", { seen: { audience: "nobody" } }],
       ["PUT /v1/me/pin", { pin: "1234" }],
-      ["DELETE /v1/me/pin", undefined],
+      ["PUT /v1/me/pin", { pin: "5678", current: "1234" }],
+      ["POST /v1/me/pin/removal", { current: "5678" }],
       ["GET /v1/me/export", undefined],
     ]);
     expect(server.asked.every(({ headers }) => headers.get("authorization") === "Bearer access 1")).toBe(true);

@@ -36,7 +36,9 @@ afterEach(() => {
 const begin = () => DeviceSession.begin(signedIn(), new Http(url), store);
 const stored: StoredSession = { user, device, refreshToken: "refresh 1", isSignedOut: false };
 const resume = (session = stored, http = new Http(url)) => new DeviceSession(session, http, store);
+const attempts = () => server.bodies(REFRESH).map((body) => (body as { attempt: string }).attempt);
 const tokensUsed = () => server.asked.map(({ headers }) => headers.get("authorization"));
+const attempt = expect.stringMatching(/^[\w-]{22}$/);
 const expire = () => vi.advanceTimersByTime(ACCESS_TOKEN_TTL_MS);
 
 describe("a session", () => {
@@ -58,9 +60,10 @@ describe("a session", () => {
     }
     expect(server.paths).toEqual([REFRESH, DEVICES, REFRESH, DEVICES]);
     expect(server.bodies(REFRESH)).toEqual([
-      { ticket: false, refreshToken: "refresh 1" },
-      { ticket: false, refreshToken: "refresh 2" },
+      { ticket: false, attempt, refreshToken: "refresh 1" },
+      { ticket: false, attempt, refreshToken: "refresh 2" },
     ]);
+    expect(new Set(attempts()).size).toBe(2);
     expect(tokensUsed()).toEqual([null, "Bearer access 2", null, "Bearer access 3"]);
     expect(await store.loadSession()).toEqual({ ...stored, refreshToken: "refresh 3" });
   });
@@ -76,7 +79,7 @@ describe("a session", () => {
   test("nothing is done with new tokens before the store has them", async () => {
     const session = resume();
     const save = Promise.withResolvers<void>();
-    vi.spyOn(store, "saveSession").mockReturnValueOnce(save.promise);
+    vi.spyOn(store, "saveSession").mockResolvedValueOnce().mockReturnValueOnce(save.promise);
     const call = session.call(listDevices);
     await vi.waitFor(() => expect(store.saveSession).toHaveBeenCalledWith({ ...stored, refreshToken: "refresh 2" }));
     expect(server.paths).toEqual([REFRESH]);
@@ -85,9 +88,25 @@ describe("a session", () => {
     expect(server.paths).toEqual([REFRESH, DEVICES]);
   });
 
-  test("if the store fails, the token before is tried again: it gets the same answer for a while", async () => {
+  test("nobody is asked before the store has the attempt's name", async () => {
     const session = resume();
     vi.spyOn(store, "saveSession").mockRejectedValueOnce(new Error("disk full"));
+    await expect(session.call(listDevices)).rejects.toMatchObject({ code: "store_failed" });
+    expect(server.paths).toEqual([]);
+    const save = Promise.withResolvers<void>();
+    vi.mocked(store.saveSession).mockReturnValueOnce(save.promise);
+    const call = session.call(listDevices);
+    await vi.waitFor(() => expect(store.saveSession).toHaveBeenLastCalledWith({ ...stored, attempt }));
+    expect(server.paths).toEqual([]);
+    save.resolve();
+    await call;
+    expect(server.paths).toEqual([REFRESH, DEVICES]);
+  });
+
+  test("if the store fails, the same attempt is made again: it gets the same answer", async () => {
+    const session = resume();
+    const saving = vi.spyOn(store, "saveSession");
+    saving.mockResolvedValueOnce().mockRejectedValueOnce(new Error("disk full"));
     await expect(session.call(listDevices)).rejects.toMatchObject({ code: "store_failed" });
     await session.call(listDevices);
     const [first, second] = server.bodies(REFRESH);
@@ -101,10 +120,46 @@ describe("a session", () => {
       throw new TypeError("network down");
     });
     await expect(session.call(listDevices)).rejects.toMatchObject({ code: "unavailable", retryable: true });
-    expect(await store.loadSession()).toBeUndefined();
+    const left = await store.loadSession();
+    expect(left).toEqual({ ...stored, attempt });
     vi.stubGlobal("fetch", answer);
     await session.call(listDevices);
-    expect(server.bodies(REFRESH)).toEqual([{ ticket: false, refreshToken: "refresh 1" }]);
+    expect(server.bodies(REFRESH)).toEqual([{ ticket: false, attempt: left?.attempt, refreshToken: "refresh 1" }]);
+  });
+
+  test.each([stored, { user, device, isSignedOut: false }])(
+    "an attempt whose answer was lost goes on in a later start, and ends once there is one: %j",
+    async (from) => {
+      const http = () => new Http(url, { cookie: !("refreshToken" in from) });
+      const given = server.fetch;
+      vi.stubGlobal("fetch", async (...asked: Parameters<typeof server.fetch>) => {
+        await given(...asked);
+        throw new TypeError("the answer is lost");
+      });
+      await expect(resume(from, http()).refresh()).rejects.toMatchObject({ code: "unavailable" });
+      vi.stubGlobal("fetch", given);
+      const left = await store.loadSession();
+      expect(left).toEqual({ ...from, attempt });
+      const later = resume(left, http());
+      await later.refresh();
+      expect(await store.loadSession()).not.toHaveProperty("attempt");
+      await later.refresh();
+      const [first, second, third] = attempts();
+      expect([first, second]).toEqual([left?.attempt, left?.attempt]);
+      expect(third).not.toBe(first);
+    },
+  );
+
+  test("a server that has no time now is asked again for the same attempt", async () => {
+    const session = resume();
+    const given = server.fetch;
+    server.on(REFRESH, () => refusal("rate_limited", 429));
+    await expect(session.refresh()).rejects.toMatchObject({ code: "rate_limited" });
+    expect(given).toBe(server.fetch);
+    server.on(REFRESH, () => tokens(2));
+    await session.refresh();
+    const [first, second] = attempts();
+    expect(second).toBe(first);
   });
 
   test("a token that the server does not take is renewed once, whatever this device's clock says", async () => {
@@ -138,7 +193,7 @@ describe("a session", () => {
     server.on(REFRESH, () => answer);
     const session = resume({ user, device, isSignedOut: false }, new Http(url, { cookie: true }));
     await session.call(listDevices);
-    expect(server.asked[0]).toMatchObject({ body: { ticket: false }, credentials: "include" });
+    expect(server.asked[0]).toMatchObject({ body: { ticket: false, attempt }, credentials: "include" });
     expect(await store.loadSession()).toEqual({ user, device, isSignedOut: false });
   });
 });

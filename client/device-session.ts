@@ -3,6 +3,7 @@ import { connectTicket, refreshSession } from "../shared/api/session.ts";
 import type { Session } from "../shared/api/sign-in.ts";
 import type { DeviceId, UserId } from "../shared/ids.ts";
 import { ACCESS_TOKEN_TTL_MS } from "../shared/limits.ts";
+import { toBase64url } from "./base64url.ts";
 import { ChatError, hasCode } from "./chat-error.ts";
 import type { TicketOptions } from "./credentials.ts";
 import type { Asked, CallOptions, Http } from "./http.ts";
@@ -11,6 +12,8 @@ import type { SessionStore, StoredSession } from "./session-store.ts";
 
 /** A token that is about to expire is not worth a request. */
 const EXPIRY_MARGIN_MS = 30_000;
+/** 128 bits: nobody guesses an attempt, and no two have the same name. */
+const ATTEMPT_BYTES = 16;
 
 export interface AccountEvents {
   /** This device is not signed in any more, because its person said so, or the server. Comes once. */
@@ -27,7 +30,8 @@ type Timed = Omit<CallOptions, "token">;
 
 /**
  * A signed-in device's tokens: the access token in memory, the refresh token in the store or in the browser's cookie.
- * Each refresh token is good once; the one before gets the same answer for a moment, so that one may be lost.
+ * Each refresh token is good once. An attempt to use it has a name, which is stored before the server is asked: whatever is
+ * lost after that, the same attempt again gets the same answer.
  */
 export class DeviceSession {
   readonly user: UserId;
@@ -36,6 +40,7 @@ export class DeviceSession {
   readonly #http: Http;
   readonly #store: SessionStore;
   #refreshToken: string | undefined;
+  #attempt: string | undefined;
   #access: AccessToken | undefined;
   #renewal: Promise<AnswerOf<typeof refreshSession>> | undefined;
   #isOver = false;
@@ -45,6 +50,7 @@ export class DeviceSession {
     this.user = stored.user;
     this.device = stored.device;
     this.#refreshToken = stored.refreshToken;
+    this.#attempt = stored.attempt;
     this.#http = http;
     this.#store = store;
   }
@@ -125,19 +131,27 @@ export class DeviceSession {
 
   async #exchange(ticket: boolean): Promise<AnswerOf<typeof refreshSession>> {
     this.#throwIfOver();
-    const askedAt = Date.now();
-    const renewed = await this.#askForTokens(ticket);
+    const attempt = this.#attempt ?? (await this.#newAttempt());
     this.#throwIfOver();
-    // Before anything is done with it: if the app dies in between, the old one still gets the same answer.
+    const askedAt = Date.now();
+    const renewed = await this.#askForTokens(ticket, attempt);
+    this.#throwIfOver();
+    // Before anything is done with it: if the app dies in between, the same attempt gets the same answer.
     await this.#keep(renewed.refreshToken);
     this.#access = { text: renewed.accessToken, freshUntil: freshUntil(askedAt) };
     return renewed;
   }
 
-  async #askForTokens(ticket: boolean): Promise<AnswerOf<typeof refreshSession>> {
+  async #newAttempt(): Promise<string> {
+    const attempt = toBase64url(crypto.getRandomValues(new Uint8Array(ATTEMPT_BYTES)));
+    await this.#keep(this.#refreshToken, attempt);
+    return attempt;
+  }
+
+  async #askForTokens(ticket: boolean, attempt: string): Promise<AnswerOf<typeof refreshSession>> {
     const refreshToken = this.#refreshToken;
     try {
-      const body = { ticket, ...(refreshToken !== undefined && { refreshToken }) };
+      const body = { ticket, attempt, ...(refreshToken !== undefined && { refreshToken }) };
       return await this.#http.call(refreshSession, { body });
     } catch (error) {
       if (!hasCode(error, "unauthenticated")) throw error;
@@ -148,10 +162,13 @@ export class DeviceSession {
     }
   }
 
-  async #keep(refreshToken: string | undefined): Promise<void> {
+  /** @param attempt the one that is under way with this token */
+  async #keep(refreshToken: string | undefined, attempt?: string): Promise<void> {
     const { user, device } = this;
-    await this.#save({ user, device, isSignedOut: false, ...(refreshToken !== undefined && { refreshToken }) });
+    const token = refreshToken === undefined ? {} : { refreshToken };
+    await this.#save({ user, device, ...token, ...(attempt !== undefined && { attempt }), isSignedOut: false });
     this.#refreshToken = refreshToken;
+    this.#attempt = attempt;
   }
 
   async #save(session: StoredSession | undefined): Promise<void> {

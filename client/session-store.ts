@@ -6,6 +6,8 @@ export interface StoredSession {
   readonly device: DeviceId;
   /** Absent where the browser keeps it in a cookie, and once the device was signed out. */
   readonly refreshToken?: string;
+  /** Names a renewal whose answer is not stored yet: under its name it is given again. */
+  readonly attempt?: string;
   /** The server ended the session; whoever signs in again gets the same device back, with its inbox. */
   readonly isSignedOut: boolean;
 }

@@ -137,6 +137,8 @@ export const MAX_USERNAME_CHARS = 32;
 export const USERNAME_RESERVATION_MS = 5 * 60_000;
 /** A name that was given up stays out of others' reach for so long. */
 export const USERNAME_HOLD_MS = 30 * 24 * 3_600_000;
+/** Reservations and holds that have run out, removed whenever somebody reserves a name; of each so many. */
+export const MAX_NAMES_SWEPT = 100;
 export const MAX_CONTACTS_PER_USER = 5_000;
 export const MAX_BLOCKED_PER_USER = 5_000;
 export const MAX_EXCEPTIONS_PER_AUDIENCE = 500;
@@ -149,8 +151,17 @@ export const IDLE_REMOVAL_MS = 365 * 24 * 3_600_000;
 /** Work of a removal that is under way at a time, and when what failed is tried again. */
 export const MAX_PARALLEL_REMOVALS = 16;
 export const REMOVAL_RETRY_MS = 30_000;
+/** What is being sent to somebody is waited for in steps of this, before their conversation is removed. */
+export const REMOVAL_SETTLE_MS = 50;
+/** What the other side of a block or an acceptance has not confirmed is told again after this. */
+export const PEER_RETRY_MS = 30_000;
 /** An answer waits so long for a removal to be complete; it goes on without being waited for. */
 export const REMOVAL_ANSWER_MS = 10_000;
+
+/** PBKDF2 over a PIN: as many rounds as the platform allows. */
+export const PIN_ITERATIONS = 100_000;
+/** How long a page may rely on the answer to a preflight. */
+export const PREFLIGHT_TTL_SECONDS = 3_600;
 
 // Rate limits
 export interface Bucket {
@@ -185,6 +196,8 @@ export const personBuckets = {
   report: { capacity: 20, refillMs: 3_600_000, whenStoreFails: "refuse" },
   device_link: { capacity: 10, refillMs: 600_000, whenStoreFails: "refuse" },
   export: { capacity: 3, refillMs: 8 * 3_600_000, whenStoreFails: "refuse" },
+  /** In memory: what it keeps from is a loop, not a thief. */
+  refresh: { capacity: 60, refillMs: 10_000, whenStoreFails: "refuse" },
   pin: { capacity: 5, refillMs: 6 * 3_600_000, whenStoreFails: "refuse" },
 } as const satisfies Record<string, Bucket>;
 export type PersonBucket = keyof typeof personBuckets;

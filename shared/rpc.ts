@@ -17,7 +17,8 @@ import {
 /**
  * What the objects may ask of each other: the only place where `user/` and `conversation/` meet.
  * Every argument is decoded by its schema on arrival. Calls run at most once and may fail after they took effect;
- * each may therefore be repeated: `append` by message id, the others because they only raise watermarks.
+ * each may therefore be repeated: `append` by message id, a block by its version, a sign-in by its request, a refresh by its
+ * attempt, the others because they only raise watermarks or say the same twice.
  */
 
 const body = v.custom<Uint8Array>(
@@ -108,7 +109,13 @@ export type PutWatermark = v.InferOutput<typeof PutWatermark>;
 export type PutWatermarkReply = { ok: false; code: ErrorCode } | { ok: true; head: Cursor; watermark: Watermark };
 
 /** In a 1:1 conversation: what the other one writes from now on is placed, but is not for this member. */
-export const SetBlock = v.object({ user: UserId, blocked: v.boolean(), requestId });
+export const SetBlock = v.object({
+  user: UserId,
+  blocked: v.boolean(),
+  /** Rises with every change of mind: what was overtaken by a later one is ignored. */
+  version: Seq,
+  requestId,
+});
 export type SetBlock = v.InferOutput<typeof SetBlock>;
 
 /**
@@ -117,6 +124,8 @@ export type SetBlock = v.InferOutput<typeof SetBlock>;
  */
 export const EraseMember = v.object({ user: UserId, devices: v.array(DeviceId), requestId });
 export type EraseMember = v.InferOutput<typeof EraseMember>;
+/** False: there was nothing of them. */
+export type EraseMemberReply = { found: boolean };
 
 export const SignalTyping = v.object({ user: UserId, requestId });
 export type SignalTyping = v.InferOutput<typeof SignalTyping>;
@@ -135,7 +144,7 @@ export interface ConversationRpc {
   signalTyping(call: SignalTyping): Promise<void>;
   createGroup(call: CreateGroup): Promise<void>;
   setBlock(call: SetBlock): Promise<void>;
-  eraseMember(call: EraseMember): Promise<void>;
+  eraseMember(call: EraseMember): Promise<EraseMemberReply>;
 }
 
 // ── asked of a person ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,6 +195,8 @@ export const RegisterDevice = v.object({
   place: v.optional(v.string()),
   /** Removes all other devices first. */
   revokeOthers: v.optional(v.boolean()),
+  /** Refused with `not_found` if there is no such person (any more): nobody is brought back by a late sign-in. */
+  mustExist: v.optional(v.boolean()),
   requestId,
 });
 export type RegisterDevice = v.InferOutput<typeof RegisterDevice>;
@@ -211,6 +222,8 @@ export type DeviceListed = {
 /** Whether this device may ask for something over HTTP, and takes the cost from a bucket of its person. */
 export const Admit = v.object({
   device: DeviceId,
+  /** Of the session that the access token belongs to: one that has ended admits nobody. */
+  family: v.string(),
   bucket: v.picklist(Object.keys(personBuckets) as PersonBucket[]),
   cost: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 });
@@ -226,10 +239,13 @@ export const Refresh = v.object({
   session: SessionRef,
   /** The device connects at once: the rotation is written in the row which that costs anyway. */
   connects: v.boolean(),
-  requestId,
+  /** The device's own name for this attempt: the same one again gets the same answer, however late. */
+  attempt: v.optional(v.string()),
 });
 export type Refresh = v.InferOutput<typeof Refresh>;
-export type RefreshReply = { ok: true; session: SessionRef } | { ok: false; code: "unauthenticated" };
+export type RefreshReply =
+  | { ok: true; session: SessionRef }
+  | { ok: false; code: "unauthenticated" | "rate_limited"; retry: Retry };
 
 /** A PIN is compared by its verifier: the gateway stretches it, the object never sees it. */
 export const SetPin = v.object({ verifier: v.nullable(v.string()) });
@@ -309,6 +325,8 @@ export const Connect = v.object({
   device: DeviceId,
   ticket: v.string(),
   ticketExpiresAt: Time,
+  /** Of the session that the ticket belongs to. */
+  family: v.optional(v.string()),
   /** Where the device is, for its owner to see. */
   place: v.optional(v.string()),
   /** Where conversations that this person starts should live. */

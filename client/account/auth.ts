@@ -34,13 +34,17 @@ export class Auth {
     await this.#session.forget();
   }
 
-  /** Signing in with this number asks for it from now on. @param pin digits */
-  setPin(pin: string): Promise<void> {
-    return this.#session.call(setPin, { body: { pin } });
+  /**
+   * Signing in with this number asks for it from now on.
+   * @param pin digits
+   * @param current the one before, if the account has one
+   */
+  setPin(pin: string, current?: string): Promise<void> {
+    return this.#session.call(setPin, { body: { pin, ...(current !== undefined && { current }) } });
   }
 
-  removePin(): Promise<void> {
-    return this.#session.call(removePin);
+  removePin(current?: string): Promise<void> {
+    return this.#session.call(removePin, { body: { ...(current !== undefined && { current }) } });
   }
 
   /** All that is kept about this person: a ZIP archive with account.json and account.html. */

@@ -61,6 +61,7 @@ const migrations = [
     is_signed_out INTEGER NOT NULL
   ) STRICT;
   `,
+  "ALTER TABLE session ADD COLUMN attempt TEXT;",
 ] as const;
 
 const columns = "conversation, id, seq, user, device, at, content, failure";
@@ -167,16 +168,18 @@ export class SqliteStore implements Store, SessionStore {
   async loadSession(): Promise<StoredSession | undefined> {
     const [row] = this.#all<SessionRow>("SELECT * FROM session");
     if (!row) return undefined;
-    const { user, device, refresh_token: refreshToken, is_signed_out } = row;
-    return { user, device, ...(refreshToken !== null && { refreshToken }), isSignedOut: is_signed_out === 1 };
+    const { user, device, refresh_token: refreshToken, attempt, is_signed_out } = row;
+    const secrets = { ...(refreshToken !== null && { refreshToken }), ...(attempt !== null && { attempt }) };
+    return { user, device, ...secrets, isSignedOut: is_signed_out === 1 };
   }
 
   async saveSession(session: StoredSession | undefined): Promise<void> {
     if (!session) return this.#run("DELETE FROM session");
-    const { user, device, refreshToken, isSignedOut } = session;
+    const { user, device, refreshToken, attempt, isSignedOut } = session;
     this.#run(
-      "INSERT OR REPLACE INTO session (only, user, device, refresh_token, is_signed_out) VALUES (1, ?, ?, ?, ?)",
-      ...[user, device, refreshToken ?? null, isSignedOut ? 1 : 0],
+      `INSERT OR REPLACE INTO session (only, user, device, refresh_token, attempt, is_signed_out)
+       VALUES (1, ?, ?, ?, ?, ?)`,
+      ...[user, device, refreshToken ?? null, attempt ?? null, isSignedOut ? 1 : 0],
     );
   }
 
@@ -267,7 +270,13 @@ function keepPrivate(path: string): void {
   closeSync(openSync(path, "a", 0o600));
 }
 
-type SessionRow = { user: string; device: string; refresh_token: string | null; is_signed_out: number };
+type SessionRow = {
+  user: string;
+  device: string;
+  refresh_token: string | null;
+  attempt: string | null;
+  is_signed_out: number;
+};
 type DeviceRow = { user: string; device: string; last_minted: string | null };
 type ConversationRow = { id: string; have: number; read: number; read_confirmed: number; unread: number };
 type PeerRow = { user: string; delivered: number; read: number };

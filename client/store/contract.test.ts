@@ -189,6 +189,13 @@ describe.each(kinds)("a session's store: $name", ({ open, reopen }) => {
     await store.saveSession({ user, device, refreshToken: "t2", isSignedOut: false });
     store = await reopen(store);
     expect(await store.loadSession()).toEqual({ user, device, refreshToken: "t2", isSignedOut: false });
+    const asking = { user, device, refreshToken: "t2", attempt: "a1", isSignedOut: false };
+    await store.saveSession(asking);
+    store = await reopen(store);
+    expect(await store.loadSession()).toEqual(asking);
+    await store.saveSession({ user, device, attempt: "a2", isSignedOut: false });
+    store = await reopen(store);
+    expect(await store.loadSession()).toEqual({ user, device, attempt: "a2", isSignedOut: false });
     await store.saveSession({ user, device, isSignedOut: true });
     store = await reopen(store);
     expect(await store.loadSession()).toEqual({ user, device, isSignedOut: true });

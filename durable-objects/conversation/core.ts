@@ -1,12 +1,4 @@
-import { Refusal } from "../../shared/errors.ts";
-import {
-  type ConversationId,
-  directMembers,
-  type MessageId,
-  messageTime,
-  type Seq,
-  type UserId,
-} from "../../shared/ids.ts";
+import { type ConversationId, directMembers, type Seq, type UserId } from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
   DORMANT_WORTH_A_ROW,
@@ -15,14 +7,12 @@ import {
   FAN_OUT_RETRY_MS,
   MAX_APPEND_BYTES,
   MAX_APPEND_MESSAGES,
-  MAX_ID_AHEAD_MS,
   MAX_PAGE_BYTES,
   MAX_PAGE_ENTRIES,
   STATE_FLUSH_MS,
 } from "../../shared/limits.ts";
 import type {
   Append,
-  Appended,
   AppendReply,
   CreateGroup,
   Entry,
@@ -36,9 +26,10 @@ import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Storage } from "../runtime/storage.ts";
 import type { CallId, ConversationEffect, ConversationEvent, TimerName } from "./effects.ts";
 import { FanOut, withinBytes } from "./fan-out.ts";
+import { Placement } from "./placement.ts";
 import { ReceiptRoute } from "./receipts.ts";
 import { Retention } from "./retention.ts";
-import { emptyState, isBlocking, isHidden, type Member, membersOf, raise, type State, setBlocking } from "./state.ts";
+import { emptyState, isHidden, type Member, membersOf, raise, type State, setBlocking } from "./state.ts";
 import { ConversationStore } from "./store.ts";
 
 /** An append that is committed and waits, a little, for its fan-out. */
@@ -64,10 +55,11 @@ export class ConversationCore {
   readonly #fanOut: FanOut;
   readonly #retention: Retention;
   readonly #receipts: ReceiptRoute;
+  readonly #placement: Placement;
   readonly #appends = new Gather<{ call: CallId; args: Append }>();
   #held: Held[] = [];
   /** Callers who wait until this conversation is gone. */
-  readonly #erasing: CallId[] = [];
+  readonly #erasing: { call: CallId; found: boolean }[] = [];
   #holdTimer = false;
   /** Something that would be missed rose since the state was last written. */
   #isUnsaved = false;
@@ -84,6 +76,7 @@ export class ConversationCore {
     this.#fanOut = new FanOut(id, this.#store, this.#state);
     this.#retention = new Retention(this.#store, this.#state);
     this.#receipts = new ReceiptRoute(id, this.#store, this.#state);
+    this.#placement = new Placement(this.#store, this.#state, this.#retention, (entry) => this.#fanOut.repeated(entry));
     this.#isOwedStored = this.#state.owedAbove !== null;
     this.#storedDormant = dormantOf(this.#state);
   }
@@ -153,54 +146,10 @@ export class ConversationCore {
     this.#learn(args.user, args.watermark);
     this.#fanOut.requestId = args.requestId;
     const fresh: Entry[] = [];
-    const results = args.messages.map((message) => this.#place(args.user, message, now, fresh));
+    const results = args.messages.map((message) => this.#placement.place(args.user, message, now, fresh));
     if (fresh.length > 0) this.#commit(fresh, now);
     const upTo = Math.max(0, ...results.map((result) => (result.ok ? result.seq : 0)));
     this.#held.push({ call, reply: { results }, upTo, since: now });
-  }
-
-  /** Gives one message its place, or finds the place it has, or refuses it. @param fresh takes what is to be written */
-  #place(user: UserId, message: Append["messages"][number], now: number, fresh: Entry[]): Appended {
-    try {
-      const member = this.#state.members.get(user);
-      if (!member) throw new Refusal("not_found");
-      if (isBlocking(member)) throw new Refusal("blocked");
-      if (messageTime(message.id) > now + MAX_ID_AHEAD_MS) throw new Refusal("id_from_future");
-      const twice = fresh.find((entry) => entry.id === message.id && entry.device === message.device);
-      const known = twice ?? this.#findRepeat(message.id, message.device);
-      if (known && !isSame(known, user, message)) throw new Refusal("id_conflict");
-      if (known) this.#fanOut.repeated(known);
-      const entry = known ?? this.#take(user, message, now, fresh);
-      return { ok: true, id: message.id, seq: entry.seq, at: entry.at };
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      return { ok: false, id: message.id, code: error.code, retry: error.retry };
-    }
-  }
-
-  #take(user: UserId, message: Append["messages"][number], now: number, fresh: Entry[]): Entry {
-    const entry: Entry = { seq: this.#state.head + 1, user, at: now, ...message };
-    this.#state.head = entry.seq;
-    const newest = this.#state.newest.get(entry.device);
-    if (!newest || entry.id > newest.id) this.#state.newest.set(entry.device, { id: entry.id, seq: entry.seq });
-    fresh.push(entry);
-    return entry;
-  }
-
-  /**
-   * The entry that already has this id. Ids rise per device, so one above the device's newest is new without a look; one
-   * below may have been overtaken by a later one and is looked for. @throws Refusal id_expired where the log no longer
-   * reaches back to when it might have been stored, so that nobody can tell.
-   */
-  #findRepeat(id: MessageId, device: string): Entry | undefined {
-    const newest = this.#state.newest.get(device);
-    if (newest && id > newest.id) return undefined;
-    const found = newest?.id === id ? this.#store.entry(newest.seq) : this.#store.find(id, device);
-    if (found) return found;
-    const isWhole =
-      this.#retention.nothingDropped || messageTime(id) - MAX_ID_AHEAD_MS > (this.#store.oldestAt() ?? Infinity);
-    if (newest && !isWhole) throw new Refusal("id_expired");
-    return undefined;
   }
 
   #commit(fresh: readonly Entry[], now: number): void {
@@ -314,33 +263,42 @@ export class ConversationCore {
     return effects;
   }
 
-  #setBlock({ user, blocked }: SetBlock): void {
+  #setBlock({ user, blocked, version }: SetBlock): void {
     const member = this.#state.members.get(user);
-    if (!member || directMembers(this.#id).length !== 2) return;
+    if (!member || directMembers(this.#id).length !== 2 || version <= member.blockVersion) return;
+    member.blockVersion = version;
     setBlocking(member, blocked, this.#state.head);
     this.#saveState();
   }
 
-  /** A group goes on without them. In a 1:1 conversation nobody is a member any more, and all of it goes. */
-  #eraseMember(call: CallId, { user, devices }: EraseMember): ConversationEffect[] {
+  #eraseMember(call: CallId, args: EraseMember): ConversationEffect[] {
+    const found = this.#erase(args);
+    const isEnd = this.#state.members.size === 0;
+    if (!isEnd) {
+      if (found) this.#saveState();
+      return [reply(call, { found })];
+    }
+    this.#isUnsaved = false;
+    this.#erasing.push({ call, found });
+    return this.#erased();
+  }
+
+  /** A group goes on without them; in a 1:1 conversation nobody is a member any more. @returns whether they were in it */
+  #erase({ user, devices }: EraseMember): boolean {
     const { members, newest } = this.#state;
+    const found = members.has(user) && this.#store.exists;
     members.delete(user);
     if (directMembers(this.#id).includes(user)) members.clear();
     this.#fanOut.forget(user);
     for (const device of [...this.#store.eraseAuthor(user), ...devices]) newest.delete(device);
-    if (members.size > 0) {
-      this.#saveState();
-      return [reply(call, undefined)];
-    }
-    this.#isUnsaved = false;
-    this.#erasing.push(call);
-    return this.#erased();
+    return found;
   }
 
   /** What is on its way has to arrive first: an answer that came after the end would begin anew. */
   #erased(): ConversationEffect[] {
     if (this.#erasing.length === 0 || !this.#fanOut.isIdle) return [];
-    return [{ do: "wipe" }, ...this.#erasing.splice(0).map((call) => reply(call, undefined))];
+    const answers = this.#erasing.splice(0).map(({ call, found }) => reply(call, { found }));
+    return [{ do: "wipe" }, ...answers];
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -405,15 +363,6 @@ function reply(call: CallId, value: unknown): ConversationEffect {
 
 function dormantOf(state: State): Set<UserId> {
   return new Set([...state.members].filter(([, member]) => member.dormant).map(([user]) => user));
-}
-
-function isSame(entry: Entry, user: UserId, message: Append["messages"][number]): boolean {
-  return (
-    entry.user === user &&
-    entry.device === message.device &&
-    entry.body.byteLength === message.body.byteLength &&
-    entry.body.every((byte, index) => byte === message.body[index])
-  );
 }
 
 function bytesOf(args: Append): number {

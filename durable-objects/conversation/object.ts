@@ -9,6 +9,7 @@ import {
   CreateGroup,
   type Deliver,
   EraseMember,
+  type EraseMemberReply,
   PutWatermark,
   type PutWatermarkReply,
   ReadLog,
@@ -67,7 +68,7 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
     return this.#call(SetBlock, call, "setBlock");
   }
 
-  eraseMember(call: EraseMember): Promise<void> {
+  eraseMember(call: EraseMember): Promise<EraseMemberReply> {
     return this.#call(EraseMember, call, "eraseMember");
   }
 

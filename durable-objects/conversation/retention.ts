@@ -71,7 +71,7 @@ export class Retention {
   #closed(): Closed[] {
     return this.#store.segments.map((segment, index) => {
       const last = (this.#store.segments[index + 1]?.first ?? this.#state.head + 1) - 1;
-      return { segment, last, lastAt: this.#store.entry(last)?.at ?? segment.startedAt };
+      return { segment, last, lastAt: this.#store.newestAt(segment) ?? segment.startedAt };
     });
   }
 }

@@ -26,6 +26,8 @@ export interface Member extends Watermark {
    * `to` null: they are blocked now.
    */
   hidden: [from: Seq, to: Seq | null][];
+  /** Of this member's last change of mind about that; an older one is ignored. */
+  blockVersion: number;
 }
 
 /** Whether this member may have what stands at this place. */
@@ -53,7 +55,9 @@ export function emptyState(id: ConversationId): State {
 }
 
 export function membersOf(users: readonly UserId[]): Map<UserId, Member> {
-  return new Map(users.map((user) => [user, { delivered: 0, read: 0, kept: 0, dormant: false, hidden: [] }]));
+  return new Map(
+    users.map((user) => [user, { delivered: 0, read: 0, kept: 0, dormant: false, hidden: [], blockVersion: 0 }]),
+  );
 }
 
 /** Raises what is higher. A claim beyond the head is no claim. True if anything rose. */
@@ -66,7 +70,7 @@ export function raise(member: Member, claim: Watermark, head: Cursor): boolean {
   return member.delivered + member.read + member.kept > before;
 }
 
-/** With its hidden ranges only where it has some. */
+/** With what blocking has left only where it has. */
 type PackedMember = [
   UserId,
   delivered: number,
@@ -74,6 +78,7 @@ type PackedMember = [
   kept: number,
   dormant: 0 | 1,
   hidden?: [number, number | null][],
+  blockVersion?: number,
 ];
 type PackedState = [
   revision: number,
@@ -94,9 +99,9 @@ export function pack(state: State): string {
   return JSON.stringify(packed);
 }
 
-function packMember([user, { delivered, read, kept, dormant, hidden }]: [UserId, Member]): PackedMember {
+function packMember([user, { delivered, read, kept, dormant, hidden, blockVersion }]: [UserId, Member]): PackedMember {
   const packed: PackedMember = [user, delivered, read, kept, dormant ? 1 : 0];
-  if (hidden.length > 0) packed.push(hidden);
+  if (blockVersion > 0) packed.push(hidden, blockVersion);
   return packed;
 }
 
@@ -107,9 +112,9 @@ export function unpack(text: string): State {
     head,
     owedAbove,
     members: new Map(
-      members.map(([user, delivered, read, kept, dormant, hidden = []]) => [
+      members.map(([user, delivered, read, kept, dormant, hidden = [], blockVersion = 0]) => [
         user,
-        { delivered, read, kept, dormant: dormant === 1, hidden },
+        { delivered, read, kept, dormant: dormant === 1, hidden, blockVersion },
       ]),
     ),
     newest: new Map(newest.map(([device, id, seq]) => [device, { id, seq }])),

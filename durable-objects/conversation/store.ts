@@ -56,6 +56,11 @@ export class ConversationStore {
     this.#segments = this.#initialised ? this.#readSegments() : [];
   }
 
+  /** Something was ever stored here. */
+  get exists(): boolean {
+    return this.#initialised;
+  }
+
   /** Oldest first. */
   get segments(): readonly Segment[] {
     return this.#segments;
@@ -148,6 +153,12 @@ export class ConversationStore {
   /** When the oldest entry still kept was stored; undefined for an empty log. */
   oldestAt(): number | undefined {
     return this.entries(0, 1)[0]?.at;
+  }
+
+  /** When the newest entry that is left in it was stored; undefined if none is. */
+  newestAt(segment: Segment): number | undefined {
+    const [row] = this.#storage.all<{ at: number }>(`SELECT at FROM ${tableOf(segment)} ORDER BY seq DESC LIMIT 1`);
+    return row?.at;
   }
 
   dropSegment(segment: Segment): void {

@@ -1,6 +1,7 @@
 import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
 import { MAX_DEVICES_PER_USER, type PersonBucket, PIN_DECAY_MS, personBuckets } from "../../shared/limits.ts";
 import type { Admit, AdmitReply, AssessSignIn, AssessSignInReply } from "../../shared/rpc.ts";
+import { isSameText } from "../runtime/same-text.ts";
 import { take } from "../runtime/token-bucket.ts";
 import type { Person } from "./person.ts";
 
@@ -12,14 +13,16 @@ export class Admission {
     this.#person = person;
   }
 
-  admit({ device, bucket, cost }: Admit): AdmitReply {
-    if (!this.#person.devices.get(device)?.session) return { ok: false, code: "unauthenticated", retry: "never" };
+  admit({ device, family, bucket, cost }: Admit): AdmitReply {
+    if (this.#person.devices.get(device)?.session?.family !== family)
+      return { ok: false, code: "unauthenticated", retry: "never" };
     const retry = this.#take(bucket, cost);
     return retry === undefined ? { ok: true } : { ok: false, code: "rate_limited", retry };
   }
 
   setPin(verifier: string | null): void {
     const { account, store } = this.#person;
+    if (!store.exists) return;
     account.pin = verifier ?? undefined;
     store.saveAccount(account);
   }
@@ -27,6 +30,7 @@ export class Admission {
   /** The code was right; is it also this person, and is there room? */
   assess({ verifier, device, revokeOthers }: AssessSignIn): AssessSignInReply {
     const person = this.#person;
+    person.disconnectSilent();
     const canReset = person.now - person.lastSeenAt() >= PIN_DECAY_MS;
     const refuse = (code: PinRefusal, retry: Retry = defaultRetry[code]) =>
       ({ ok: false, code, retry, canReset }) as const;
@@ -35,7 +39,7 @@ export class Admission {
       if (verifier === undefined) return refuse("pin_required");
       const retry = this.#take("pin", 1);
       if (retry !== undefined) return refuse("rate_limited", retry);
-      if (!isEqual(verifier, person.account.pin)) return refuse("pin_wrong");
+      if (!isSameText(verifier, person.account.pin)) return refuse("pin_wrong");
     }
     const isKnown = device !== undefined && person.devices.has(device);
     const isFull = person.devices.size >= MAX_DEVICES_PER_USER && !isKnown && !revokeOthers;
@@ -53,11 +57,3 @@ export class Admission {
 }
 
 type PinRefusal = Extract<AssessSignInReply, { ok: false }>["code"] & ErrorCode;
-
-/** Takes as long for any two texts of one length. */
-function isEqual(a: string, b: string): boolean {
-  if (a.length !== b.length) return false;
-  let difference = 0;
-  for (let index = 0; index < a.length; index++) difference |= a.charCodeAt(index) ^ b.charCodeAt(index);
-  return difference === 0;
-}

@@ -107,6 +107,20 @@ export class CatchUp {
     for (const run of runs) this.#advance(run, socket);
   }
 
+  /** The conversation is gone: nothing of it is still to come, or to be acked. */
+  forget(conversation: ConversationId): void {
+    for (const run of this.#runs) {
+      run.waiting = run.waiting.filter(([waiting]) => waiting !== conversation);
+      run.open.delete(conversation);
+      run.unsettled.delete(conversation);
+    }
+    for (const collected of this.#collected.values()) collected.delete(conversation);
+    for (const run of [...this.#runs]) {
+      const socket = this.#person.sockets.get(run.socket);
+      if (socket) this.#advance(run, socket);
+    }
+  }
+
   closed(socket: SocketId): void {
     this.#runs = this.#runs.filter((run) => run.socket !== socket);
     this.#collected.delete(socket);
@@ -156,7 +170,8 @@ export class CatchUp {
     person.request(request, (result) => {
       if (person.sockets.get(socket.id) !== socket) return;
       if (!result.ok) return person.disconnect(socket, "restarting");
-      run.open.delete(conversation);
+      // Forgotten while it was being read.
+      if (!run.open.delete(conversation)) return;
       const reply = result.value as ReadLogReply;
       if (!reply.ok) this.#refuse(run, socket, reply.code, conversation);
       else this.#page(run, socket, conversation, after, reply);

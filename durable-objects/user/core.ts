@@ -48,6 +48,7 @@ export class UserCore {
     this.#peers = new Peers(this.#person, this.#sends);
     this.#removal = new Removal(this.#person, this.#devices, this.#sends);
     this.#person.onAccept = (conversation) => this.#receipts.reveal(conversation);
+    this.#person.onForget = (conversation) => this.#catchUp.forget(conversation);
     this.#person.onDisconnect = (socket) => this.#catchUp.closed(socket);
   }
 
@@ -76,7 +77,7 @@ export class UserCore {
       case "askWatermark":
         return this.#person.reply(event.call, this.#person.standing(event.args.conversation));
       case "isRegistered":
-        return this.#person.reply(event.call, this.#person.devices.size > 0);
+        return this.#person.reply(event.call, this.#store.exists && this.#person.account.removal === undefined);
       case "registerDevice":
         return this.#person.reply(event.call, this.#devices.register(event.args));
       case "revokeDevice":
@@ -113,6 +114,7 @@ export class UserCore {
         return this.#person.resume(event.token, { ok: true, value: undefined });
       case "alarm":
         this.#payPushes();
+        this.#peers.tellUntold();
         return this.#removal.look();
     }
   }
@@ -129,6 +131,8 @@ export class UserCore {
       if (!device.isOpen || person.sockets.has(device.epoch)) continue;
       device.isOpen = false;
       device.isSuspect = true;
+      // It was connected until now, for all that is known.
+      device.seenAt = person.now;
       person.owePush(device);
       this.#store.save(device);
     }
@@ -148,7 +152,8 @@ export class UserCore {
     const person = this.#person;
     const device = person.devices.get(args.device);
     if (!device) return { ok: false, code: "revoked" };
-    if (!device.session) return { ok: false, code: "signed_out" };
+    const isOver = !device.session || (args.family !== undefined && args.family !== device.session.family);
+    if (isOver) return { ok: false, code: "signed_out" };
     const tickets = device.tickets.filter(([, expiresAt]) => expiresAt > person.now);
     const isSpent = tickets.some(([ticket]) => ticket === args.ticket) || args.ticketExpiresAt <= person.now;
     if (isSpent) return { ok: false, code: "unauthenticated" };
@@ -157,7 +162,6 @@ export class UserCore {
     person.epoch++;
     device.epoch = person.epoch;
     device.isOpen = true;
-    device.session = { ...device.session, awaitsConnection: false };
     device.owesPush = false;
     device.seenAt = person.now;
     device.place = args.place ?? device.place;

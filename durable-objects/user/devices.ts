@@ -1,5 +1,5 @@
 import type { DeviceId } from "../../shared/ids.ts";
-import { MAX_ALERTS_PER_DEVICE, MAX_DEVICES_PER_USER, REFRESH_GRACE_MS } from "../../shared/limits.ts";
+import { MAX_ALERTS_PER_DEVICE, MAX_DEVICES_PER_USER, personBuckets, REFRESH_GRACE_MS } from "../../shared/limits.ts";
 import type { Alert } from "../../shared/protocol/down.ts";
 import type {
   DeviceListed,
@@ -12,13 +12,15 @@ import type {
   RevokeDeviceReply,
   SessionRef,
 } from "../../shared/rpc.ts";
+import { type BucketState, take } from "../runtime/token-bucket.ts";
 import type { Person } from "./person.ts";
 import type { Socket } from "./socket.ts";
-import type { Device } from "./store.ts";
+import type { Device, Session } from "./store.ts";
 
 /** A person's devices: who they are, how they stay signed in, and what their owner is shown about them. */
 export class Devices {
   readonly #person: Person;
+  #refreshes: BucketState | undefined;
 
   constructor(person: Person) {
     this.#person = person;
@@ -27,7 +29,7 @@ export class Devices {
   /** A further device starts suspect: it was nobody's when conversations fell asleep (design §5, rule 4). */
   register(args: RegisterDevice): RegisterDeviceReply {
     const person = this.#person;
-    if (person.account.removal) return { ok: false, code: "unavailable" };
+    if (person.account.removal || (args.mustExist && !person.store.exists)) return { ok: false, code: "not_found" };
     const known = person.devices.get(args.device);
     if (known?.session?.requestId === args.requestId) return { ok: true, session: refOf(known.session) };
     if (args.revokeOthers) this.removeAllBut(args.device);
@@ -37,8 +39,9 @@ export class Devices {
     const former = person.socketOf(device.id);
     if (former) person.disconnect(former, "replaced");
     const { now: rotatedAt } = person;
-    const family = this.#newFamily(device);
-    const session = { family, generation: 1, rotatedAt, awaitsConnection: false, requestId: args.requestId };
+    device.sessions++;
+    const family = `${device.registeredAt}.${device.sessions}`;
+    const session = { family, generation: 1, rotatedAt, attempt: undefined, requestId: args.requestId };
     Object.assign(device, { name: args.name, place: args.place ?? device.place, session });
     person.devices.set(device.id, device);
     person.store.save(device);
@@ -69,6 +72,7 @@ export class Devices {
 
   list(): DeviceListed[] {
     const person = this.#person;
+    person.disconnectSilent();
     return [...person.devices.values()].map((device) => {
       const isOnline = person.socketOf(device.id) !== undefined;
       const seenAt = isOnline ? person.now : device.seenAt;
@@ -79,20 +83,27 @@ export class Devices {
 
   /**
    * Rotates a refresh token (docs/protocol.md R13). What is given out to a device that is about to connect is written with
-   * that connection. If it never comes, its answer may have been lost, so the token before stays good; and a newer
-   * generation than is stored was given out all the same: only this object has forgotten.
+   * that connection. A newer generation than is stored was given out all the same: this object has forgotten.
    */
-  refresh({ device: id, session: { family, generation }, connects }: Refresh): RefreshReply {
-    const device = this.#person.devices.get(id);
+  refresh({ device: id, session: { family, generation }, connects, attempt }: Refresh): RefreshReply {
+    const { now, devices, store } = this.#person;
+    const device = devices.get(id);
     const session = device?.session;
-    if (!device || session?.family !== family) return { ok: false, code: "unauthenticated" };
-    const { now } = this.#person;
-    const mayBeLost = session.awaitsConnection || now - session.rotatedAt <= REFRESH_GRACE_MS;
-    if (generation === session.generation - 1 && mayBeLost) return { ok: true, session: refOf(session) };
+    if (!device || session?.family !== family) return { ok: false, code: "unauthenticated", retry: "never" };
+    if (generation === session.generation - 1 && this.#mayBeLost(session, attempt)) return answerOf(session);
     if (generation < session.generation) return this.#signOut(device);
-    device.session = { ...session, generation: generation + 1, rotatedAt: now, awaitsConnection: connects };
-    if (!connects) this.#person.store.save(device);
-    return { ok: true, session: refOf(device.session) };
+    const taken = take(personBuckets.refresh, this.#refreshes, 1, now);
+    if (!taken.ok) return { ok: false, code: "rate_limited", retry: Math.max(1, taken.retryMs) };
+    this.#refreshes = taken.state;
+    device.session = { ...session, generation: generation + 1, rotatedAt: now, attempt };
+    if (!connects) store.save(device);
+    return answerOf(device.session);
+  }
+
+  /** The device repeats an attempt that it knows by name; or it is so soon that two may have been made at once. */
+  #mayBeLost(session: Session, attempt: string | undefined): boolean {
+    const isRepeated = attempt !== undefined && attempt === session.attempt;
+    return isRepeated || this.#person.now - session.rotatedAt <= REFRESH_GRACE_MS;
   }
 
   /** Shows something on all devices but the one it is about: now, on the next connection, and until it is noted. */
@@ -130,6 +141,7 @@ export class Devices {
       id,
       name,
       registeredAt: this.#person.now,
+      sessions: 0,
       session: undefined,
       seenAt: 0,
       place: undefined,
@@ -145,18 +157,13 @@ export class Devices {
     };
   }
 
-  /** No token of an earlier family can belong to it. */
-  #newFamily(device: Device): string {
-    return String(Math.max(this.#person.now, Number(device.session?.family ?? 0) + 1));
-  }
-
   #remove(id: DeviceId): void {
     const person = this.#person;
     const device = person.devices.get(id);
     if (!device) return;
     const socket = person.socketOf(id);
     if (socket) person.disconnect(socket, "revoked");
-    person.noteSeen(device.seenAt);
+    person.noteSeen(Math.max(device.seenAt, device.registeredAt));
     person.devices.delete(id);
     person.store.remove(id, person.epoch);
   }
@@ -167,8 +174,12 @@ export class Devices {
     const socket = this.#person.socketOf(device.id);
     if (socket) this.#person.disconnect(socket, "signed_out");
     this.#person.store.save(device);
-    return { ok: false, code: "unauthenticated" };
+    return { ok: false, code: "unauthenticated", retry: "never" };
   }
+}
+
+function answerOf(session: SessionRef): RefreshReply {
+  return { ok: true, session: refOf(session) };
 }
 
 function refOf({ family, generation }: SessionRef): SessionRef {

@@ -50,7 +50,7 @@ import { removeRecords } from "../runtime/removal.ts";
 import { StubCache } from "../runtime/stub-cache.ts";
 import { WorkersStorage } from "../runtime/workers-storage.ts";
 import { UserCore } from "./core.ts";
-import type { ConnectReply, Request as CoreRequest, Token, UserEffect, UserEvent } from "./effects.ts";
+import type { ConnectReply, Request as CoreRequest, Result, Token, UserEffect, UserEvent } from "./effects.ts";
 import type { Socket, SocketId } from "./socket.ts";
 
 const ConnectHeader = v.pipe(v.string(), v.parseJson(), Connect);
@@ -269,19 +269,31 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
       case "wipe":
         return this.#wipe();
       case "timer":
-        setTimeout(() => this.#handle({ type: "timer", token: effect.token }), effect.afterMs);
+        setTimeout(
+          this.#toThisCore(() => this.#handle({ type: "timer", token: effect.token })),
+          effect.afterMs,
+        );
     }
   }
 
   async #request(token: Token, request: CoreRequest): Promise<void> {
+    const settle = this.#toThisCore((result: Result) => this.#handle({ type: "result", token, result }));
     try {
       const value = await withDeadline(this.#perform(request));
-      this.#handle({ type: "result", token, result: { ok: true, value } });
+      settle({ ok: true, value });
     } catch (error) {
       const method = "method" in request ? request.method : request.to;
       log("warn", "request.failed", { user: this.#id, method, ...errorFields(error) });
-      this.#handle({ type: "result", token, result: { ok: false } });
+      settle({ ok: false });
     }
+  }
+
+  /** What comes back for a core that was wiped is no business of the next one. */
+  #toThisCore<Args extends unknown[]>(then: (...args: Args) => void): (...args: Args) => void {
+    const core = this.#core;
+    return (...args) => {
+      if (this.#core === core) then(...args);
+    };
   }
 
   async #perform(request: CoreRequest): Promise<unknown> {

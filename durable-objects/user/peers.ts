@@ -1,5 +1,5 @@
 import { type ConversationId, directConversation, directMembers, directPeer, type UserId } from "../../shared/ids.ts";
-import { MAX_BLOCKED_PER_USER } from "../../shared/limits.ts";
+import { MAX_BLOCKED_PER_USER, PEER_RETRY_MS, REMOVAL_SETTLE_MS } from "../../shared/limits.ts";
 import type {
   AskPresence,
   ForgetPeer,
@@ -13,23 +13,37 @@ import type { CallId } from "./effects.ts";
 import type { Person } from "./person.ts";
 import type { Sends } from "./sends.ts";
 
-/** How long somebody's removal waits for what is just being sent to them. */
-const SETTLE_MS = 50;
-
 /** How a person stands to others: accepted, blocked, or a stranger who has written (docs/protocol.md R12). */
 export class Peers {
   readonly #person: Person;
   readonly #sends: Sends;
+  /** Others who are just being told: one thing at a time, or the earlier might arrive later. */
+  readonly #telling = new Set<UserId>();
 
   constructor(person: Person, sends: Sends) {
     this.#person = person;
     this.#sends = sends;
   }
 
+  /** The row first; the answer when conversation and other person know. What fails on the way an alarm does again. */
   set(call: CallId, { peer, change, requestId }: SetPeer): void {
-    if (change === "accept") this.#accept(call, peer);
-    else if (change === "block") this.#block(call, peer, requestId);
-    else this.#unblock(call, peer, requestId);
+    const person = this.#person;
+    if (!person.store.exists || person.account.removal) return person.emit({ do: "fail", call });
+    const isTooMuch = change === "block" && (peer === person.id || this.#blockedCount() >= MAX_BLOCKED_PER_USER);
+    if (isTooMuch) return person.reply(call, { ok: false, code: "too_many" });
+    if (change === "accept") person.accept(peer, true);
+    else this.#setBlocked(peer, change === "block");
+    if (!person.peer(peer).isUntold) return person.reply(call, { ok: true });
+    this.#tell(peer, requestId, (isTold) => {
+      if (isTold) person.reply(call, { ok: true });
+      else person.emit({ do: "fail", call });
+    });
+  }
+
+  /** What others have still to be told. */
+  tellUntold(): void {
+    if (this.#person.account.removal) return;
+    for (const peer of this.#person.store.untoldPeers()) this.#tell(peer, "", () => {});
   }
 
   overview(): PersonOverview {
@@ -47,6 +61,7 @@ export class Peers {
 
   presence({ viewer }: AskPresence): PresenceReply {
     const person = this.#person;
+    person.disconnectSilent();
     if (viewer !== person.id && this.#isHiddenFrom(viewer)) return { isHidden: true };
     return { isHidden: false, isOnline: person.sockets.size > 0, lastSeenAt: person.lastSeenAt() || undefined };
   }
@@ -63,56 +78,54 @@ export class Peers {
   forget(call: CallId, { peer, requestId }: ForgetPeer): void {
     const person = this.#person;
     const conversation = directConversation(peer, person.id);
-    if (this.#sends.abandon(conversation)) {
-      return person.later(SETTLE_MS, () => this.forget(call, { peer, requestId }));
+    if (this.#sends.abandon(conversation) || this.#telling.has(peer)) {
+      return person.later(REMOVAL_SETTLE_MS, () => this.forget(call, { peer, requestId }));
     }
     if (person.store.exists) person.forget(conversation, peer);
     person.reply(call, undefined);
   }
 
-  #accept(call: CallId, peer: UserId): void {
-    this.#person.accept(peer);
-    this.#tell(call, peer);
+  #setBlocked(peer: UserId, isBlocked: boolean): void {
+    const standing = this.#person.peer(peer);
+    if (standing.isBlocked === isBlocked) return;
+    this.#person.setPeer(peer, { ...standing, isBlocked, version: standing.version + 1, isUntold: true });
   }
 
-  /** The row first: from now on nothing leaves this object towards them, whatever becomes of the call. */
-  #block(call: CallId, peer: UserId, requestId: string): void {
+  /** The other person first: about somebody who is gone nothing may be kept, here or in the conversation. */
+  #tell(peer: UserId, requestId: string, then: (isTold: boolean) => void): void {
     const person = this.#person;
-    if (peer === person.id || this.#blockedCount() >= MAX_BLOCKED_PER_USER) {
-      return person.reply(call, { ok: false, code: "too_many" });
+    if (this.#telling.has(peer)) {
+      return person.later(REMOVAL_SETTLE_MS, () => this.#tell(peer, requestId, then));
     }
-    person.setPeer(peer, { ...person.peer(peer), isBlocked: true });
-    this.#hide(call, peer, true, requestId, () => this.#tell(call, peer));
-  }
-
-  /** The row last: as long as the conversation still hides, the person has still blocked. */
-  #unblock(call: CallId, peer: UserId, requestId: string): void {
-    const person = this.#person;
-    if (!person.peer(peer).isBlocked) return person.reply(call, { ok: true });
-    this.#hide(call, peer, false, requestId, () => {
-      person.setPeer(peer, { ...person.peer(peer), isBlocked: false });
-      person.reply(call, { ok: true });
-    });
-  }
-
-  #hide(call: CallId, peer: UserId, blocked: boolean, requestId: string, then: () => void): void {
-    const person = this.#person;
-    const id: ConversationId = directConversation(peer, person.id);
-    const args = { user: person.id, blocked, requestId };
-    person.request({ to: "conversation", id, method: "setBlock", args }, (result) => {
-      if (result.ok) then();
-      else person.emit({ do: "fail", call });
-    });
-  }
-
-  /** Somebody who is gone meanwhile leaves no trace here either. */
-  #tell(call: CallId, peer: UserId): void {
-    const person = this.#person;
+    this.#telling.add(peer);
     person.request({ to: "user", id: peer, method: "notePeer", args: { peer: person.id } }, (result) => {
-      if (!result.ok) return person.emit({ do: "fail", call });
-      if (!(result.value as NotePeerReply).isHere) person.forget(directConversation(peer, person.id), peer);
-      person.reply(call, { ok: true });
+      if (!result.ok) return this.#told(peer, undefined, then);
+      if ((result.value as NotePeerReply).isHere) return this.#tellConversation(peer, requestId, then);
+      this.#telling.delete(peer);
+      person.forget(directConversation(peer, person.id), peer);
+      then(true);
     });
+  }
+
+  #tellConversation(peer: UserId, requestId: string, then: (isTold: boolean) => void): void {
+    const person = this.#person;
+    const { version, isBlocked } = person.peer(peer);
+    if (version === 0) return this.#told(peer, version, then);
+    const id = directConversation(peer, person.id);
+    const args = { user: person.id, blocked: isBlocked, version, requestId };
+    person.request({ to: "conversation", id, method: "setBlock", args }, (result) => {
+      this.#told(peer, result.ok ? version : undefined, then);
+    });
+  }
+
+  /** @param version what the others know now; undefined: nobody knows whether they do */
+  #told(peer: UserId, version: number | undefined, then: (isTold: boolean) => void): void {
+    const person = this.#person;
+    this.#telling.delete(peer);
+    const standing = person.store.peer(peer);
+    if (version === undefined) person.store.armBy(person.now + PEER_RETRY_MS);
+    else if (standing?.isUntold && standing.version === version) person.setPeer(peer, { ...standing, isUntold: false });
+    then(version !== undefined);
   }
 
   #blockedCount(): number {

@@ -23,7 +23,9 @@ import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { AskWatermarkReply, Watermark } from "../../shared/rpc.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
 import { isUnacked, prune, type Socket, type SocketId } from "./socket.ts";
-import { type Account, type Device, type Peer, RECEIPTS_ONLY, type UserStore } from "./store.ts";
+import { type Account, type Device, type Peer, RECEIPTS_ONLY, stranger, type UserStore } from "./store.ts";
+
+const nothing: Watermark = { delivered: 0, read: 0, kept: 0 };
 
 type Continuation = (result: Result) => void;
 
@@ -51,6 +53,8 @@ export class Person {
   readonly account: Account;
   /** Told of everybody whose messages are no request any more. */
   onAccept: (conversation: ConversationId) => void = () => {};
+  /** Told of every conversation that is gone. */
+  onForget: (conversation: ConversationId) => void = () => {};
   /** Told of every connection that ends. */
   onDisconnect: (socket: SocketId) => void = () => {};
   readonly #surroundings: Surroundings;
@@ -210,7 +214,8 @@ export class Person {
         if (dirty) dirty.since = Math.max(dirty.since, track.acked);
         if (isUnacked(track)) this.markDirty(device, conversation, track.low, track.foreign > track.acked);
       }
-      if ([...device.dirty.values()].some((dirty) => dirty.pushed)) this.owePush(device);
+      const isWaitedFor = device.alerts.length > 0 || [...device.dirty.values()].some((dirty) => dirty.pushed);
+      if (isWaitedFor) this.owePush(device);
       this.store.save(device);
     }
     if (!reason) return;
@@ -275,12 +280,13 @@ export class Person {
     for (const socket of this.sockets.values()) {
       if (socket.tracks.delete(conversation)) this.#changed.add(socket);
     }
+    this.onForget(conversation);
   }
 
   // ── others ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   peer(id: UserId): Peer {
-    const peer = this.#peers.get(id) ?? this.store.peer(id) ?? { isAccepted: false, isBlocked: false };
+    const peer = this.#peers.get(id) ?? this.store.peer(id) ?? stranger;
     this.#peers.set(id, peer);
     return peer;
   }
@@ -290,11 +296,14 @@ export class Person {
     this.#peers.set(id, peer);
   }
 
-  /** What they write is no request any more; what was withheld from them so far is told. */
-  accept(id: UserId): void {
+  /**
+   * What they write is no request any more; what was withheld from them is told as far as open connections show it.
+   * @param isUntold they have not heard yet that something is kept about them here
+   */
+  accept(id: UserId, isUntold: boolean): void {
     const peer = this.peer(id);
     if (peer.isAccepted) return;
-    this.setPeer(id, { ...peer, isAccepted: true });
+    this.setPeer(id, { ...peer, isAccepted: true, isUntold: isUntold || peer.isUntold });
     this.onAccept(directConversation(id, this.id));
   }
 
@@ -306,10 +315,9 @@ export class Person {
     return !isAccepted || isBlocked;
   }
 
-  /** The watermark as far as others may know it. What all devices have is for the log alone. */
+  /** The watermark as far as others may know it, also from what leaves the log early. */
   reported(conversation: ConversationId): Watermark {
-    const watermark = this.watermark(conversation);
-    return this.isWithheld(conversation) ? { ...watermark, delivered: 0, read: 0 } : watermark;
+    return this.isWithheld(conversation) ? nothing : this.watermark(conversation);
   }
 
   // ── watermarks ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,15 +5,14 @@ import {
   MAX_PARALLEL_REMOVALS,
   REMOVAL_ANSWER_MS,
   REMOVAL_RETRY_MS,
+  REMOVAL_SETTLE_MS,
 } from "../../shared/limits.ts";
-import type { RemovePerson, RemovePersonReply } from "../../shared/rpc.ts";
+import type { EraseMemberReply, RemovePerson, RemovePersonReply } from "../../shared/rpc.ts";
 import type { Devices } from "./devices.ts";
 import type { CallId, Request, Result } from "./effects.ts";
 import { relationsOf } from "./peers.ts";
 import type { Person } from "./person.ts";
 import type { Sends } from "./sends.ts";
-
-const SETTLE_MS = 50;
 
 /** What the database and the file store held. */
 interface Records {
@@ -57,6 +56,7 @@ export class Removal {
 
   /** What an alarm finds to do; otherwise it sees to accounts where nobody was seen for very long. */
   look(): void {
+    this.#person.disconnectSilent();
     if (this.#person.account.removal) this.#run();
     else if (this.#person.store.exists) this.#lookForIdle();
   }
@@ -64,27 +64,27 @@ export class Removal {
   #lookForIdle(): void {
     const person = this.#person;
     const { account, store } = person;
-    const idleMs = person.now - person.lastSeenAt();
-    if (idleMs >= IDLE_REMOVAL_MS && account.isWarned) return this.begin({ requestId: "idle" });
-    if (idleMs < IDLE_WARNING_MS && account.isWarned) this.#setWarned(false);
-    else if (idleMs >= IDLE_WARNING_MS && !account.isWarned) {
-      this.#setWarned(true);
+    const isIdle = person.now - person.lastSeenAt() >= IDLE_WARNING_MS;
+    if (isIdle && account.warnedAt === undefined) {
+      this.#setWarned(person.now);
       this.#devices.alert("account_idle");
-    }
-    const grace = IDLE_REMOVAL_MS - IDLE_WARNING_MS;
-    const warnAt = person.lastSeenAt() + IDLE_WARNING_MS;
-    store.armBy(account.isWarned ? Math.max(person.lastSeenAt() + IDLE_REMOVAL_MS, person.now + grace) : warnAt);
+    } else if (!isIdle && account.warnedAt !== undefined) this.#setWarned(undefined);
+    const removeAt = account.warnedAt === undefined ? undefined : account.warnedAt + IDLE_REMOVAL_MS - IDLE_WARNING_MS;
+    if (removeAt !== undefined && person.now >= removeAt) return this.begin({ requestId: "idle" });
+    store.armBy(removeAt ?? person.lastSeenAt() + IDLE_WARNING_MS);
   }
 
-  #setWarned(isWarned: boolean): void {
-    this.#person.account.isWarned = isWarned;
+  #setWarned(at: number | undefined): void {
+    this.#person.account.warnedAt = at;
     this.#person.store.saveAccount(this.#person.account);
   }
 
+  /** The alarm stands until all is done, however long that takes. */
   #run(): void {
-    if (this.#isRunning || this.#isDone) return;
-    this.#isRunning = true;
+    if (this.#isDone) return;
     this.#person.store.armBy(this.#person.now + REMOVAL_RETRY_MS);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     this.#ask({ to: "records" }, (value) => {
       this.#count(value as Records);
       this.#conversations();
@@ -100,19 +100,20 @@ export class Removal {
     store.saveAccount(account);
   }
 
+  /** As long as there are any: one may have come about while others were being left. */
   #conversations(): void {
     const { peers, groups } = relationsOf(this.#person);
     const steps = [
       ...[...peers].map((peer) => (then: () => void) => this.#leavePeer(peer, then)),
       ...groups.map((group) => (then: () => void) => this.#leave(group, then)),
     ];
-    this.#inTurn(steps, () => this.#finish());
+    if (steps.length === 0) return this.#finish();
+    this.#inTurn(steps, () => this.#conversations());
   }
 
   /** Some steps at a time; one that fails leaves all the rest to the next alarm. */
   #inTurn(steps: ((then: () => void) => void)[], then: () => void): void {
     let left = steps.length;
-    if (left === 0) return then();
     const next = (): void => steps.shift()?.(done);
     const done = (): void => {
       left--;
@@ -145,11 +146,12 @@ export class Removal {
   /** What is just being sent there ends first: it would bring the conversation back. */
   #leave(conversation: ConversationId, then: () => void): void {
     const person = this.#person;
-    if (this.#sends.abandon(conversation)) return person.later(SETTLE_MS, () => this.#leave(conversation, then));
+    if (this.#sends.abandon(conversation))
+      return person.later(REMOVAL_SETTLE_MS, () => this.#leave(conversation, then));
     const { requestId = "", devices = [] } = person.account.removal ?? {};
     const args = { user: person.id, devices: [...devices], requestId };
-    this.#ask({ to: "conversation", id: conversation, method: "eraseMember", args }, () => {
-      if (person.account.removal) person.account.removal.conversations++;
+    this.#ask({ to: "conversation", id: conversation, method: "eraseMember", args }, (value) => {
+      if (person.account.removal && (value as EraseMemberReply).found) person.account.removal.conversations++;
       person.store.removeConversation(conversation);
       then();
     });

@@ -166,10 +166,10 @@ export class Sends {
     });
   }
 
-  /** Who writes to somebody accepts what they write. */
   #append(conversation: ConversationId, queue: Queue, batch: Outgoing[], via: Socket | undefined): void {
-    const peer = directPeer(conversation, this.#person.id);
-    if (peer !== undefined) this.#person.accept(peer);
+    if (this.#person.account.removal) {
+      return this.#settle(conversation, queue, batch, refuseAll(batch, "not_found"));
+    }
     const args = {
       user: this.#person.id,
       messages: batch.map(({ id, device, body }) => ({ id, device, body })),
@@ -191,7 +191,7 @@ export class Sends {
   /** The other devices are served or marked before ✓ goes out: an acked message reaches them too (R1). */
   #settle(conversation: ConversationId, queue: Queue, batch: readonly Outgoing[], results: readonly Appended[]): void {
     this.#count(-batch.length, -batch.reduce((sum, { body }) => sum + body.byteLength, 0));
-    if (results.some((result) => result.ok)) this.#person.know(conversation);
+    if (results.some((result) => result.ok)) this.#wrote(conversation);
     for (const device of new Set(batch.map((outgoing) => outgoing.device))) {
       this.#toOtherDevices(device, conversation, batch, results);
     }
@@ -201,6 +201,13 @@ export class Sends {
     if (results.some((result) => !result.ok && result.retry !== "never"))
       this.#refuseWaiting(conversation, queue, "unavailable");
     this.#afterTurn(conversation, queue);
+  }
+
+  /** Who writes to somebody accepts what they write; the message has told them that something is kept here. */
+  #wrote(conversation: ConversationId): void {
+    this.#person.know(conversation);
+    const peer = directPeer(conversation, this.#person.id);
+    if (peer !== undefined) this.#person.accept(peer, false);
   }
 
   #refuseWaiting(conversation: ConversationId, queue: Queue, code: ErrorCode): void {

@@ -16,10 +16,10 @@ interface Dirty {
 export const RECEIPTS_ONLY = Number.MAX_SAFE_INTEGER;
 
 /** A device's refresh family; its newest generation was given out at `rotatedAt` (ms). */
-interface Session extends SessionRef {
+export interface Session extends SessionRef {
   readonly rotatedAt: number;
-  /** It was given out to a device that was about to connect and has not: the answer may have been lost. */
-  readonly awaitsConnection: boolean;
+  /** The device's name for the attempt that was answered with it. */
+  readonly attempt: string | undefined;
   /** Of the sign-in that began it: the same one again begins nothing. */
   readonly requestId: string;
 }
@@ -29,6 +29,8 @@ export interface Device {
   readonly id: DeviceId;
   name: string;
   readonly registeredAt: number;
+  /** How many sessions it has had: no two have the same name. */
+  sessions: number;
   /** Undefined: it was signed out, and keeps nothing but its inbox. */
   session: Session | undefined;
   /** When it was last connected, ms since 1970; 0 if never. */
@@ -77,8 +79,8 @@ export interface Account {
   pin: string | undefined;
   /** When a device that is gone by now was last connected. */
   seenAt: number;
-  /** They were told that the account will be removed. */
-  isWarned: boolean;
+  /** When they were told that the account will be removed; undefined if nothing is wrong. */
+  warnedAt: number | undefined;
   /** The account is being removed: what that has done so far. */
   removal: RemovalBegun | undefined;
 }
@@ -88,7 +90,13 @@ export interface Peer {
   /** What they write is no request (any more). */
   readonly isAccepted: boolean;
   readonly isBlocked: boolean;
+  /** Counts changes of mind about blocking. */
+  readonly version: number;
+  /** The conversation, or the other person, may not have heard of it yet: an alarm tells them again. */
+  readonly isUntold: boolean;
 }
+
+export const stranger: Peer = { isAccepted: false, isBlocked: false, version: 0, isUntold: false };
 
 /** How full a bucket was, and when. */
 export interface Level {
@@ -109,7 +117,9 @@ const migrations: readonly Migration[] = [
     floor: 1,
     apply: (storage) => {
       storage.run("CREATE TABLE account (id INTEGER PRIMARY KEY, packed TEXT NOT NULL)");
-      storage.run("CREATE TABLE peer (id TEXT PRIMARY KEY, accepted INTEGER, blocked INTEGER) WITHOUT ROWID");
+      storage.run(
+        "CREATE TABLE peer (id TEXT PRIMARY KEY, accepted INTEGER, blocked INTEGER, version INTEGER, untold INTEGER) WITHOUT ROWID",
+      );
       storage.run("CREATE TABLE bucket (name TEXT PRIMARY KEY, level REAL, at INTEGER) WITHOUT ROWID");
     },
   },
@@ -167,6 +177,7 @@ export class UserStore {
   }
 
   hasConversation(id: ConversationId): boolean {
+    if (!this.exists) return false;
     return this.#storage.all("SELECT 1 FROM conversation WHERE id = ?", id).length > 0;
   }
 
@@ -175,6 +186,7 @@ export class UserStore {
   }
 
   conversations(): ConversationId[] {
+    if (!this.exists) return [];
     return this.#storage.all<{ id: string }>("SELECT id FROM conversation").map((row) => row.id);
   }
 
@@ -184,7 +196,7 @@ export class UserStore {
 
   account(): Account {
     const [row] = this.exists ? this.#storage.all<{ packed: string }>("SELECT packed FROM account") : [];
-    return { pin: undefined, seenAt: 0, isWarned: false, removal: undefined, ...(row && JSON.parse(row.packed)) };
+    return { pin: undefined, seenAt: 0, warnedAt: undefined, removal: undefined, ...(row && JSON.parse(row.packed)) };
   }
 
   saveAccount(account: Account): void {
@@ -201,10 +213,15 @@ export class UserStore {
     return new Map(rows.map((row) => [row.id, peerOf(row)]));
   }
 
-  savePeer(id: UserId, { isAccepted, isBlocked }: Peer): void {
+  untoldPeers(): UserId[] {
+    if (!this.exists) return [];
+    return this.#storage.all<{ id: UserId }>("SELECT id FROM peer WHERE untold = 1").map(({ id }) => id);
+  }
+
+  savePeer(id: UserId, { isAccepted, isBlocked, version, isUntold }: Peer): void {
     this.#storage.run(
-      "INSERT OR REPLACE INTO peer (id, accepted, blocked) VALUES (?, ?, ?)",
-      ...[id, Number(isAccepted), Number(isBlocked)],
+      "INSERT OR REPLACE INTO peer (id, accepted, blocked, version, untold) VALUES (?, ?, ?, ?, ?)",
+      ...[id, Number(isAccepted), Number(isBlocked), version, Number(isUntold)],
     );
   }
 
@@ -230,14 +247,16 @@ interface PeerRow extends SqlRow {
   id: UserId;
   accepted: number;
   blocked: number;
+  version: number;
+  untold: number;
 }
 
-function peerOf({ accepted, blocked }: PeerRow): Peer {
-  return { isAccepted: accepted === 1, isBlocked: blocked === 1 };
+function peerOf({ accepted, blocked, version, untold }: PeerRow): Peer {
+  return { isAccepted: accepted === 1, isBlocked: blocked === 1, version, isUntold: untold === 1 };
 }
 
 /** What rows of an older version lack. */
-const added = { session: undefined, seenAt: 0, place: undefined, alerts: [], lastAlert: 0 };
+const added = { sessions: 0, session: undefined, seenAt: 0, place: undefined, alerts: [], lastAlert: 0 };
 
 function pack(device: Device): string {
   return JSON.stringify({ ...device, dirty: [...device.dirty].map(([id, { since, pushed }]) => [id, since, pushed]) });

@@ -7,6 +7,7 @@ import {
   PROOF_TTL_MS,
 } from "../../shared/limits.ts";
 import type { CodeReply, GuessReply } from "../../shared/rpc.ts";
+import { isSameText } from "../runtime/same-text.ts";
 
 /** A number's sign-in attempts. */
 export interface Attempts {
@@ -77,7 +78,7 @@ export function guess(
 ): Decision<GuessReply> {
   const { pending } = attempts;
   if (!pending || now >= pending.expiresAt) return { attempts, reply: { ok: false, triesLeft: 0 } };
-  if (isSame(hash, pending.hash)) {
+  if (isSameText(hash, pending.hash)) {
     const expiresAt = now + PROOF_TTL_MS;
     return {
       attempts: { ...attempts, pending: undefined, proof: { hash: proof.hash, expiresAt } },
@@ -94,7 +95,7 @@ export function guess(
 /** The proof is good once. */
 export function redeem(attempts: Attempts, hash: string, now: number): Decision<{ ok: boolean }> {
   const { proof } = attempts;
-  if (!proof || now >= proof.expiresAt || !isSame(hash, proof.hash)) return { attempts, reply: { ok: false } };
+  if (!proof || now >= proof.expiresAt || !isSameText(hash, proof.hash)) return { attempts, reply: { ok: false } };
   return { attempts: { ...attempts, proof: undefined }, reply: { ok: true } };
 }
 
@@ -104,11 +105,4 @@ function nextSendAt(codes: Attempts["codes"]): number {
   const pauseMs = CODE_RESEND_MS[Math.min(sent.length, CODE_RESEND_MS.length) - 1] ?? 0;
   const oldest = codes.at(-MAX_CODES_PER_NUMBER_PER_DAY);
   return Math.max((sent.at(-1)?.at ?? 0) + pauseMs, oldest ? oldest.at + DAY_MS : 0);
-}
-
-/** Takes as long for hashes that differ at their start as for the same. */
-function isSame(one: string, other: string): boolean {
-  let difference = one.length ^ other.length;
-  for (let index = 0; index < one.length; index++) difference |= one.charCodeAt(index) ^ other.charCodeAt(index);
-  return difference === 0;
 }

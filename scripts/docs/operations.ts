@@ -43,8 +43,11 @@ const furtherBuckets: Partial<Record<string, readonly BucketName[]>> = {
   requestCode: ["code_ip", "code_prefix", "code_global"],
   signIn: ["guess_ip", "pin"],
   completeSignIn: ["guess_ip", "pin"],
+  refreshSession: ["refresh"],
   openDeviceLink: ["device_link_ip"],
   discoverContacts: ["discovery"],
+  setPin: ["pin"],
+  removePin: ["pin"],
   deleteAccount: ["pin"],
 };
 

@@ -76,19 +76,27 @@ export const setPin = endpoint({
   summary: "Sets or changes the PIN that signing in with the caller's number asks for.",
   access: "device",
   bucket: "account",
-  body: v.object({ pin: Pin }),
-  errors: [],
+  body: v.object({
+    pin: Pin,
+    /** The one that is to be replaced, if the account has one. */
+    current: v.optional(Pin),
+  }),
+  errors: ["pin_required", "pin_wrong", "rate_limited"],
 });
 
 export const removePin = endpoint({
   name: "removePin",
   tag: "people",
-  method: "delete",
-  path: "/v1/me/pin",
+  method: "post",
+  path: "/v1/me/pin/removal",
   summary: "Signing in asks for no PIN any more.",
   access: "device",
   bucket: "account",
-  errors: [],
+  body: v.object({
+    /** The one that is to go, if the account has one. */
+    current: v.optional(Pin),
+  }),
+  errors: ["pin_required", "pin_wrong", "rate_limited"],
 });
 
 export const rotateLink = endpoint({

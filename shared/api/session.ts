@@ -16,6 +16,8 @@ export const refreshSession = endpoint({
     refreshToken: v.optional(TokenText),
     /** Also answers a ticket: the device is about to connect. */
     ticket: v.optional(v.boolean(), false),
+    /** Chosen by the device and kept until the answer has come: the same attempt again gets the same answer, however late. */
+    attempt: v.optional(v.pipe(v.string(), v.regex(/^[\w-]{16,64}$/))),
   }),
   answer: v.object({
     accessToken: v.string(),
@@ -24,7 +26,7 @@ export const refreshSession = endpoint({
     refreshExpiresAt: Time,
     ticket: v.optional(v.string()),
   }),
-  errors: ["unauthenticated"],
+  errors: ["unauthenticated", "rate_limited"],
 });
 
 export const signOut = endpoint({

@@ -263,7 +263,23 @@ const later = cases(
       assert.equal(world.signedIn(owner.phone, session).user, owner.user);
     },
 
-    "PIN brute force ends with 429, for the right one too, also in removing the account": async (world) => {
+    "who holds a device for a moment neither changes the PIN nor removes it": async (world) => {
+      const owner = await world.signUp();
+      await world.http.get(setPin, world.as(owner, { body: { pin } }));
+      const tries = (given: object) => [
+        world.http.ask(setPin, world.as(owner, { body: { pin: "000000", ...given } })),
+        world.http.ask(removePin, world.as(owner, { body: given })),
+      ];
+      for (const answer of await Promise.all(tries({}))) expectRefusal(answer, 403, "pin_required");
+      for (const answer of await Promise.all(tries({ current: "000000" }))) expectRefusal(answer, 403, "pin_wrong");
+      await world.http.get(setPin, world.as(owner, { body: { pin: "314159", current: pin } }));
+      await world.http.get(removePin, world.as(owner, { body: { current: "314159" } }));
+      assert.equal((await world.http.get(getMe, world.as(owner))).hasPin, false);
+    },
+
+    "PIN brute force ends with 429, for the right one too, also in changing it and in removing the account": async (
+      world,
+    ) => {
       const owner = await recycled(world);
       const proof = proofIn(await world.trySignIn(owner.phone), "pin_required");
       const complete = (tried: string) => world.http.ask(completeSignIn, { body: { proof, device, pin: tried } });
@@ -275,6 +291,8 @@ const later = cases(
       expectRefusal(await complete(pin), 429, "rate_limited");
       const removal = world.as(owner, { body: { confirm: "remove my account", pin } });
       expectRefusal(await world.http.ask(deleteAccount, removal), 429, "rate_limited");
+      const change = world.as(owner, { body: { pin: "000000", current: pin } });
+      expectRefusal(await world.http.ask(setPin, change), 429, "rate_limited");
       assert.equal((await world.http.get(getMe, world.as(owner))).user, owner.user);
     },
 
@@ -333,7 +351,7 @@ const later = cases(
       const heir = await world.signUp(former.phone);
       assert.equal(heir.isNew, true);
       assert.notEqual(heir.user, former.user);
-      await world.http.get(removePin, world.as(heir));
+      await world.http.get(removePin, world.as(heir, { body: {} }));
       expectRefusal(await world.http.ask(getMe, world.as(former)), 401, "unauthenticated");
     },
   },

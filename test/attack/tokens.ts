@@ -55,10 +55,7 @@ export const tokens = cases("Tokens", {
     world,
   ) => {
     const holder = await Holder.of(world);
-    for (const kind of ["access", "refresh", "ticket", "link"] as const) {
-      await holder.expectGood(kind, forge(holder.tokens[kind], holder.sign));
-    }
-    await holder.expectGood("proof", holder.tokens.proof);
+    for (const kind of kinds) await holder.expectGood(kind, forge(holder.tokens[kind], holder.sign));
   },
 
   "alg none, in any spelling": (world) =>
@@ -318,6 +315,24 @@ export const tokens = cases("Tokens", {
     }
     const stranger = forge(holder.tokens.access, holder.sign, { claims: { sub: ulid() } });
     await holder.expectBad("access", stranger, "a person who does not exist");
+  },
+
+  "signed, for a session that is not the device's, or none": async (world) => {
+    const [holder, victim] = [await Holder.of(world), await world.signUp()];
+    const { family } = partsOf(holder.tokens.access).claims;
+    const others = [partsOf(victim.accessToken).claims.family, `${family}0`, "", "__proto__"];
+    for (const other of [...others, undefined, null, 7, {}, [family]]) {
+      const what = `family ${JSON.stringify(other)}`;
+      const changes = { claims: { family: other } };
+      await holder.expectBad("access", forge(holder.tokens.access, holder.sign, changes), what);
+      const ticket = forge(holder.tokens.ticket, holder.sign, changes);
+      assert.equal((await world.refusedUpgrade(ticket)).status, 401, what);
+      const session = { claims: { session: { family: other, generation: 1 } } };
+      await holder.expectBad("refresh", forge(holder.tokens.refresh, holder.sign, session), what);
+    }
+    for (const kind of ["access", "ticket", "refresh"] as const) {
+      await holder.expectGood(kind, forge(holder.tokens[kind], holder.sign));
+    }
   },
 
   "anywhere but in the Authorization header, or in another scheme": async (world) => {

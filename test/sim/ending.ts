@@ -1,4 +1,4 @@
-import type { ConversationId } from "../../shared/ids.ts";
+import { type ConversationId, directConversation } from "../../shared/ids.ts";
 import { IDLE_WARNING_MS } from "../../shared/limits.ts";
 import type { Device } from "./device.ts";
 import type { Invariants } from "./invariants.ts";
@@ -9,6 +9,7 @@ const RECONNECT_WITHIN_MS = 60_000;
 const SENT_WITHIN_MS = 180_000;
 const DRAIN_WITHIN_MS = 30_000;
 const LIVE_WITHIN_MS = 5_000;
+const REMOVED_WITHIN_MS = 60_000;
 /** Log tables are looked at a day, a week and a month after the last message; nothing else is left to do. */
 const MAX_STEPS_AFTER_THE_END = 500;
 
@@ -44,8 +45,28 @@ export class Ending {
     const after = timeline.steps - steps;
     if (after > MAX_STEPS_AFTER_THE_END) this.#world.problem(`${after} steps after everybody had gone`);
     this.#invariants.check();
+    await this.#removeOne();
+    for (const device of this.#devices) device.disconnect();
     await timeline.runDry();
     for (const host of hosts) if (!host.storage.isEmpty) this.#world.problem(`R14 ${host.name} still holds something`);
+  }
+
+  /** While the others write to them: nothing of them may stay, or come back, with anybody. */
+  async #removeOne(): Promise<void> {
+    const { plan, random, timeline, hosts } = this.#world;
+    const { user: leaver } = random.pick([...plan.people]);
+    const others = this.#devices.filter(({ config }) => config.user !== leaver);
+    for (const device of others) device.connect();
+    await timeline.runFor(random.between(0, 2_000));
+    for (const device of others) device.send(directConversation(device.config.user, leaver), Buffer.from("wait!"));
+    await timeline.runFor(random.between(0, 60));
+    this.#world.remove(leaver);
+    await timeline.runFor(random.between(0, 60));
+    for (const device of others) device.send(directConversation(device.config.user, leaver), Buffer.from("gone?"));
+    await timeline.runFor(REMOVED_WITHIN_MS);
+    for (const host of hosts) {
+      if (host.storage.mentions(leaver)) this.#world.problem(`R14 ${host.name} still names ${short(leaver)}`);
+    }
   }
 
   get #devices(): Device[] {

@@ -38,6 +38,14 @@ export class SimStorage implements Storage {
     return this.alarmAt() === null && this.all("SELECT 1 FROM sqlite_master").length === 0;
   }
 
+  /** Whether the text stands anywhere in it. */
+  mentions(text: string): boolean {
+    const tables = this.all<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'");
+    return tables.some(({ name }) =>
+      this.all(`SELECT * FROM ${name}`).some((row) => Object.values(row).some((value) => String(value).includes(text))),
+    );
+  }
+
   wipe(): void {
     this.#inner.wipe();
   }

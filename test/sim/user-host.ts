@@ -13,6 +13,7 @@ import {
   NotifyReceipt,
   NotifyTyping,
   RegisterDevice,
+  RemovePerson,
   SetPeer,
 } from "../../shared/rpc.ts";
 import type { Callee, Calls } from "./calls.ts";
@@ -30,6 +31,7 @@ const schemas = {
   setPeer: SetPeer,
   notePeer: NotePeer,
   forgetPeer: ForgetPeer,
+  removePerson: RemovePerson,
   isRegistered: v.undefined(),
 } as const;
 

@@ -141,6 +141,17 @@ export class World implements Platform {
     }
   }
 
+  /** As the gateway does, when the person asks for it. */
+  remove(user: UserId): void {
+    const args = { requestId: "remove" };
+    this.#insist(
+      () => this.user(user),
+      "removePerson",
+      args,
+      () => {},
+    );
+  }
+
   comeBack(user: UserId): void {
     const away = this.devicesOf(user).filter(({ phase }) => phase === "offline");
     if (away.length === 0 || this.isQuiet) return;

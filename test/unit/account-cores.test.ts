@@ -9,7 +9,7 @@ import {
   REFRESH_GRACE_MS,
 } from "../../shared/limits.ts";
 import type { RegisterDeviceReply, SessionRef } from "../../shared/rpc.ts";
-import { alice, body, chat, idOf, laptop, phone, UserDriver } from "./core-driver.ts";
+import { alice, body, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
 
 type Ask = UserEvent extends infer Event
   ? Event extends { type: string; call: number }
@@ -36,13 +36,13 @@ function signedIn(driver: UserDriver, device = phone): SessionRef {
   return reply.session;
 }
 
-const refresh = (driver: UserDriver, session: SessionRef, connects = false) =>
-  ask(driver, { type: "refresh", args: { device: phone, session, connects, requestId: "" } });
+const refresh = (driver: UserDriver, session: SessionRef, { connects = false, attempt = "" } = {}) =>
+  ask(driver, { type: "refresh", args: { device: phone, session, connects, ...(attempt && { attempt }) } });
 const next = ({ family, generation }: SessionRef, steps = 1): SessionRef => ({
   family,
   generation: generation + steps,
 });
-const refused = { ok: false, code: "unauthenticated" };
+const refused = { ok: false, code: "unauthenticated", retry: "never" };
 const setPeer = (driver: UserDriver, change: "accept" | "block" | "unblock") => {
   driver.do({ type: "setPeer", call: 1, args: { peer: alice, change, requestId: "" } });
   for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: true }));
@@ -78,35 +78,46 @@ describe("a session", () => {
     expect(refresh(driver, first)).toEqual(refused);
     expect(driver.closed).toEqual(["signed_out"]);
     expect(refresh(driver, next(first, steps))).toEqual(refused);
-    const admitted = ask(driver, { type: "admit", args: { device: phone, bucket: "account", cost: 1 } });
-    expect(admitted).toEqual({ ...refused, retry: "never" });
+    const admit = { type: "admit", args: { device: phone, family: first.family, bucket: "account", cost: 1 } } as const;
+    expect(ask(driver, admit)).toEqual(refused);
     expect(() => driver.connect(phone)).toThrow("signed_out");
+    signedIn(driver);
+    expect(ask(driver, admit), "a token of the former session").toEqual(refused);
   });
 
   it("R13 a rotation that rides with a connection is durable with it", () => {
     const driver = new UserDriver();
     const first = signedIn(driver);
-    refresh(driver, first, true);
+    refresh(driver, first, { connects: true });
     driver.connect(phone);
     driver.hibernate();
     driver.now += REFRESH_GRACE_MS + 1;
     expect(refresh(driver, first)).toEqual(refused);
   });
 
-  it("R13 an answer to connect with may be lost for long, until the device has connected", () => {
+  it("R13 an attempt that the device knows by name is answered again however late, and nobody else’s is", () => {
     const driver = new UserDriver();
     const first = signedIn(driver);
-    refresh(driver, first, true);
+    refresh(driver, first, { attempt: "mine" });
     driver.now += 10 * REFRESH_GRACE_MS;
-    expect(refresh(driver, first, true)).toEqual({ ok: true, session: next(first) });
-    driver.connect(phone);
-    expect(refresh(driver, first, true)).toEqual(refused);
+    driver.hibernate();
+    expect(refresh(driver, first, { attempt: "mine" })).toEqual({ ok: true, session: next(first) });
+    expect(refresh(driver, first, { attempt: "a thief’s" })).toEqual(refused);
+  });
+
+  it("goes round so often and no more", () => {
+    const driver = new UserDriver();
+    const first = signedIn(driver);
+    const { capacity } = personBuckets.refresh;
+    for (let round = 0; round < capacity; round++)
+      expect(refresh(driver, next(first, round))).toMatchObject({ ok: true });
+    expect(refresh(driver, next(first, capacity))).toMatchObject({ ok: false, code: "rate_limited" });
   });
 
   it("R13 what was given out and never written is taken all the same, and then what came before is not", () => {
     const driver = new UserDriver();
     const first = signedIn(driver);
-    refresh(driver, first, true);
+    refresh(driver, first, { connects: true });
     driver.hibernate();
     expect(refresh(driver, next(first))).toEqual({ ok: true, session: next(first, 2) });
     driver.now += REFRESH_GRACE_MS + 1;
@@ -182,6 +193,30 @@ describe("a sign-in", () => {
     expect(assess(driver)).toMatchObject({ canReset: false });
   });
 
+  it("counts as seen until it is known that nobody is there, also over a crash and after a silence", () => {
+    const driver = withPin();
+    driver.connect(phone);
+    driver.now += 2 * PIN_DECAY_MS;
+    driver.crash();
+    expect(assess(driver)).toMatchObject({ canReset: false });
+    const silent = withPin();
+    silent.connect(phone);
+    silent.lastHeardAt = silent.now;
+    silent.now += 30 * PIN_DECAY_MS;
+    expect(ask(silent, { type: "listDevices" })).toMatchObject([{ isOnline: false }]);
+  });
+
+  it("counts as seen whoever registered a device, also if that never connected and is gone", () => {
+    const driver = withPin();
+    ask(driver, { type: "revokeDevice", args: { device: phone, requestId: "" } });
+    expect(assess(driver)).toMatchObject({ canReset: false });
+  });
+
+  it("R14 brings nobody back", () => {
+    const args = { device: phone, name: "", requestId: "late", mustExist: true };
+    expect(ask(new UserDriver(), { type: "registerDevice", args })).toEqual({ ok: false, code: "not_found" });
+  });
+
   it("finds no room with five devices, unless the others go", () => {
     const devices = [1, 2, 3, 4, 5].map((number) => idOf("0D", number));
     const driver = new UserDriver(...devices);
@@ -248,13 +283,17 @@ describe("a stranger", () => {
     expect(ask(driver, { type: "overview" })).toMatchObject({ requests: [alice] });
     driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "accept", requestId: "" } });
     expect(asksOf(driver, "notifyReceipt")).toMatchObject([{ request: { args: { delivered: 1, read: 1 } } }]);
+    driver.answer(() => ({ isHere: true, everyDevice: true }));
     expect(ask(driver, { type: "overview" })).toMatchObject({ requests: [] });
   });
 
   it("R12 is accepted by an answer", () => {
     const { driver, socket } = written();
-    driver.up(socket, { type: "send", id: idOf("00", 9), conversation: chat }, body);
     driver.up(socket, { type: "ack", conversation: chat, seq: 1 });
+    const id = idOf("00", 9);
+    driver.up(socket, { type: "send", id, conversation: chat }, body);
+    expect(asksOf(driver, "notifyReceipt")).toHaveLength(0);
+    driver.answer(() => ({ results: [{ ok: true, id, seq: 2, at: 0 }] }));
     expect(asksOf(driver, "notifyReceipt")).toHaveLength(1);
   });
 
@@ -262,7 +301,7 @@ describe("a stranger", () => {
     const { driver, socket } = written();
     driver.up(socket, { type: "ack", conversation: chat, seq: 1 });
     driver.deliver(chat, 2);
-    expect(driver.replies.at(-1)).toMatchObject({ watermark: { delivered: 0, read: 0, kept: 1 } });
+    expect(driver.replies.at(-1)).toMatchObject({ watermark: { delivered: 0, read: 0, kept: 0 } });
   });
 
   it("R12 neither sees presence nor typing, nor is seen typing", () => {
@@ -283,14 +322,19 @@ describe("a stranger", () => {
 });
 
 describe("somebody blocked", () => {
+  const change = (driver: UserDriver, what: "block" | "unblock") =>
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: what, requestId: "" } });
+  const isHere = () => ({ isHere: true });
+
   it("R12 learns nothing, and is not written to", () => {
     const driver = new UserDriver(phone);
     const socket = driver.connect(phone);
     driver.deliver(chat, 1);
     setPeer(driver, "accept");
-    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "block", requestId: "" } });
-    expect(asksOf(driver, "setBlock")).toMatchObject([{ request: { args: { blocked: true } } }]);
-    for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: true }));
+    change(driver, "block");
+    driver.answer(isHere);
+    expect(asksOf(driver, "setBlock")).toMatchObject([{ request: { args: { blocked: true, version: 1 } } }]);
+    driver.answer(isHere);
     driver.up(socket, { type: "read", conversation: chat, seq: 1 });
     expect(asksOf(driver, "notifyReceipt")).toEqual([]);
     driver.up(socket, { type: "send", id: idOf("00", 9), conversation: chat }, body);
@@ -298,20 +342,36 @@ describe("somebody blocked", () => {
     expect(ask(driver, { type: "askPresence", args: { viewer: alice } })).toEqual({ isHidden: true });
   });
 
-  it("R14 who is removed at the same moment is not kept", () => {
+  it("R12 R8 stays so while the conversation cannot be told, and an alarm tells it", () => {
     const driver = new UserDriver(phone);
-    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "block", requestId: "" } });
-    for (let step = 0; step < 2; step++) driver.answer(() => ({ isHere: false }));
-    expect(driver.replies.at(-1)).toEqual({ ok: true });
+    change(driver, "block");
+    for (let attempt = 0; attempt < 4; attempt++) driver.answer(() => undefined);
+    expect(driver.failed).toBe(1);
+    expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [alice] });
+    driver.hibernate();
+    driver.do({ type: "alarm" });
+    driver.answer(isHere);
+    expect(asksOf(driver, "setBlock")).toHaveLength(1);
+  });
+
+  it("R12 is told about in the order in which the person decided", () => {
+    const driver = new UserDriver(phone);
+    change(driver, "block");
+    change(driver, "unblock");
+    for (let step = 0; step < 8; step++) driver.answer(isHere);
+    const versions = driver.everAsked.flatMap(({ request }) =>
+      "method" in request && request.method === "setBlock" ? [[request.args.version, request.args.blocked]] : [],
+    );
+    expect(versions.at(-1)).toEqual([2, false]);
     expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [] });
   });
 
-  it("R12 stays so while the conversation has not heard of the end", () => {
+  it("R14 who is removed at the same moment is not kept, here or in the conversation", () => {
     const driver = new UserDriver(phone);
-    setPeer(driver, "block");
-    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "unblock", requestId: "" } });
-    expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [alice] });
-    driver.answer(() => null);
+    change(driver, "block");
+    driver.answer(() => ({ isHere: false }));
+    expect(driver.replies.at(-1)).toEqual({ ok: true });
+    expect(asksOf(driver, "setBlock")).toEqual([]);
     expect(ask(driver, { type: "overview" })).toMatchObject({ blocked: [] });
   });
 });
@@ -337,6 +397,23 @@ describe("an account where nobody is seen", () => {
   });
 });
 
+describe("an account of somebody who was connected for a year", () => {
+  it("is not removed before the days of grace, whatever crashes", () => {
+    const driver = new UserDriver(phone);
+    driver.connect(phone);
+    driver.now += 2 * IDLE_REMOVAL_MS;
+    driver.crash();
+    for (let alarm = 0; alarm < 3; alarm++) driver.do({ type: "alarm" });
+    expect(driver.asked.some(({ request }) => request.to === "records")).toBe(false);
+    driver.now += IDLE_WARNING_MS;
+    for (let alarm = 0; alarm < 3; alarm++) driver.do({ type: "alarm" });
+    expect(driver.asked.some(({ request }) => request.to === "records")).toBe(false);
+    driver.now += IDLE_REMOVAL_MS - IDLE_WARNING_MS;
+    driver.do({ type: "alarm" });
+    expect(driver.asked.some(({ request }) => request.to === "records")).toBe(true);
+  });
+});
+
 describe("a removal", () => {
   it("R14 takes devices at once, then records, conversations and what others keep, and at last itself", () => {
     const driver = new UserDriver(phone);
@@ -349,13 +426,35 @@ describe("a removal", () => {
     for (let step = 0; step < 5; step++) {
       driver.answer((request) => {
         steps.push("method" in request ? request.method : request.to);
-        return request.to === "records" ? { databaseRows: 3, files: 1 } : null;
+        return request.to === "records" ? { databaseRows: 3, files: 1 } : { found: true };
       });
     }
     expect(steps).toEqual(["records", "forgetPeer", "eraseMember", "forgetPeer"]);
     expect(driver.isWiped).toBe(true);
     const done = { isComplete: true, devices: 1, conversations: 1, databaseRows: 3, files: 1 };
     expect(driver.replies).toContainEqual(done);
+  });
+
+  it("R8 R14 has an alarm until it is done, also if one goes off while it runs", () => {
+    const driver = new UserDriver(phone);
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    driver.do({ type: "alarm" });
+    for (let attempt = 0; attempt < 4; attempt++) driver.answer(() => undefined);
+    expect(driver.alarmAt).not.toBeNull();
+    driver.do({ type: "alarm" });
+    for (let step = 0; step < 5; step++) driver.answer(() => ({ databaseRows: 0, files: 0 }));
+    expect(driver.isWiped).toBe(true);
+  });
+
+  it("R14 leaves other catch-ups alone", () => {
+    const driver = new UserDriver(phone);
+    driver.deliver(chat, 1);
+    driver.answer(() => null);
+    driver.connect(phone);
+    driver.answer(() => pageOf(0, 500));
+    expect(driver.of("drained")).toEqual([]);
+    driver.do({ type: "forgetPeer", call: 1, args: { peer: alice, requestId: "" } });
+    expect(driver.of("drained")).toEqual([{ type: "drained", request: 0 }]);
   });
 
   it("R14 goes on by alarm with what is left", () => {

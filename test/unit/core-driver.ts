@@ -5,6 +5,7 @@ import { UserCore } from "../../durable-objects/user/core.ts";
 import type { ConnectReply, Request, Token, UserEffect, UserEvent } from "../../durable-objects/user/effects.ts";
 import type { Socket } from "../../durable-objects/user/socket.ts";
 import { directConversation } from "../../shared/ids.ts";
+import { REMOVAL_SETTLE_MS } from "../../shared/limits.ts";
 import { encodeUp } from "../../shared/protocol/codec.ts";
 import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
@@ -37,6 +38,10 @@ interface Asked {
 export class UserDriver {
   now = Date.parse("2026-11-20T10:00:00Z");
   asked: Asked[] = [];
+  /** Also what was answered. */
+  readonly everAsked: Asked[] = [];
+  /** For a socket that has fallen silent. */
+  lastHeardAt: number | undefined;
   frames: DownFrame[] = [];
   closed: string[] = [];
   replies: unknown[] = [];
@@ -46,6 +51,8 @@ export class UserDriver {
   #core = this.#boot([]);
   #socket: Socket | undefined;
   #tickets = 0;
+  /** Timers of what waits for something to be answered. */
+  #settling: Token[] = [];
 
   constructor(...devices: string[]) {
     for (const device of devices)
@@ -53,6 +60,7 @@ export class UserDriver {
   }
 
   do(event: UserEvent): void {
+    if (event.type === "alarm") this.#storage.alarmFired();
     for (const effect of this.#storage.transaction(() => this.#core.handle(event, this.now))) this.#note(effect);
   }
 
@@ -87,12 +95,23 @@ export class UserDriver {
     this.do({ type: "woken" });
   }
 
+  /** Loses memory and sockets. */
+  crash(): void {
+    this.#core = this.#boot([]);
+    this.do({ type: "woken" });
+  }
+
+  get alarmAt(): number | null {
+    return this.#storage.alarmAt();
+  }
+
   /** Answers what was asked so far; undefined: the call fails, for good. */
   answer(value: (request: Request) => unknown): void {
     for (const { token, request } of this.asked.splice(0)) {
       const answer = value(request);
       this.do({ type: "result", token, result: answer === undefined ? { ok: false } : { ok: true, value: answer } });
     }
+    for (const token of this.#settling.splice(0)) this.do({ type: "timer", token });
   }
 
   /** Reads that wait for an answer: above what. */
@@ -111,17 +130,20 @@ export class UserDriver {
   }
 
   #boot(sockets: Socket[]): UserCore {
-    return new UserCore(bob, this.#storage, sockets, { lastHeard: () => this.now });
+    return new UserCore(bob, this.#storage, sockets, { lastHeard: () => this.lastHeardAt ?? this.now });
   }
 
   #note(effect: UserEffect): void {
-    if (effect.do === "request") this.asked.push(effect);
-    else if (effect.do === "send") this.frames.push(effect.frame);
+    if (effect.do === "request") {
+      this.asked.push(effect);
+      this.everAsked.push(effect);
+    } else if (effect.do === "send") this.frames.push(effect.frame);
     else if (effect.do === "close") this.closed.push(effect.reason);
     else if (effect.do === "reply") this.replies.push(effect.value);
     else if (effect.do === "fail") this.failed++;
     else if (effect.do === "wipe") this.isWiped = true;
     else if (effect.do === "attach") this.#socket = effect.socket;
+    else if (effect.do === "timer" && effect.afterMs === REMOVAL_SETTLE_MS) this.#settling.push(effect.token);
     else if (effect.do === "timer" && effect.afterMs < LONG_MS) this.do({ type: "timer", token: effect.token });
   }
 }

@@ -6,6 +6,7 @@ import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import type { AnswerOf, Endpoint } from "../../shared/api/endpoint.ts";
 import { completeSignIn, requestCode, signIn } from "../../shared/api/sign-in.ts";
 import type { PublicBucket } from "../../shared/limits.ts";
+import { type ClaimsOf, verifyToken } from "../../workers/gateway/auth/tokens.ts";
 import { UNKNOWN_ADDRESS } from "../../workers/gateway/client-address.ts";
 import { fireAlarm } from "./objects.ts";
 
@@ -89,6 +90,12 @@ export async function complete(proof: string, fields: object = {}): Promise<Acco
 async function accountOf(response: Response): Promise<Account> {
   const { user, device, accessToken, refreshToken } = await answerOf(signIn, response);
   return { user, device, accessToken, refreshToken: refreshToken! };
+}
+
+/** What the account's access tokens and tickets say, for others that are made like them. */
+export async function claimsOf({ accessToken }: Pick<Account, "accessToken">): Promise<ClaimsOf<"access">> {
+  const { sub, device, family } = await verifyToken(env.TOKEN_KEYS, "access", accessToken);
+  return { sub, device, family };
 }
 
 /** The answer, which has to be all that the endpoint says and nothing else. */

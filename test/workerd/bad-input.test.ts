@@ -636,8 +636,8 @@ describe("through the gateway", () => {
       headers: { upgrade: "websocket", "sec-websocket-protocol": `${SUBPROTOCOL}, ${TICKET_PREFIX}${ticket}` },
     });
 
-  const ticketFor = async ({ user, device }: { user: string; device: string }) =>
-    (await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device })).token;
+  const ticketFor = async ({ user, device, family }: Pick<TestDevice, "user" | "device" | "family">) =>
+    (await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device, family })).token;
 
   async function expectRefused(response: Response, status: number, code: string): Promise<void> {
     expect(response.webSocket).toBeFalsy();
@@ -680,7 +680,7 @@ describe("through the gateway", () => {
 
   it("R6 a ticket for another person's device opens nothing", async () => {
     const [alice, bob] = await newFriends(2);
-    const response = await connectWith(await ticketFor({ user: alice.user, device: bob.device }));
+    const response = await connectWith(await ticketFor({ ...bob, user: alice.user }));
     expect(response.status).toBe(401);
   });
 

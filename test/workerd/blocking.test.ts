@@ -101,6 +101,33 @@ describe("R12 what somebody blocked writes", () => {
   });
 });
 
+describe("R12 a block that is overtaken by its end", () => {
+  it("hides nothing any more", async () => {
+    const { alice, bob, chat } = await scene();
+    const setBlock = (version: number, blocked: boolean) =>
+      conversation(chat).setBlock({ user: bob.user, blocked, version, requestId: "r" });
+    await setBlock(2, false);
+    await setBlock(1, true);
+    await crash(conversation(chat));
+    await setBlock(1, true);
+    await alice.send(chat, "hello again");
+    expect(await bob.texts(2)).toEqual(["before", "hello again"]);
+  });
+
+  it("is undone although the first call is lost again and again", async () => {
+    const { alice, bob, chat } = await scene();
+    const lost = vi.spyOn(
+      (await import("../../durable-objects/conversation/object.ts")).ConversationObject.prototype,
+      "setBlock",
+    );
+    lost.mockRejectedValueOnce(new Error("lost")).mockRejectedValueOnce(new Error("lost"));
+    await Promise.all([change(bob, alice, "block"), change(bob, alice, "unblock")]);
+    await alice.send(chat, "hello again");
+    expect(await bob.texts(2)).toEqual(["before", "hello again"]);
+    await bob.send(chat, "and hello to you");
+  });
+});
+
 describe("R12 a stranger", () => {
   it("sees no tick but ✓ until they are accepted, and then all", async () => {
     const [alice, bob] = [await (await newDevice()).connect(), await (await newDevice()).connect()];
@@ -119,6 +146,21 @@ describe("R12 a stranger", () => {
 });
 
 describe("R14 a person who is removed", () => {
+  it("is kept by nobody who blocks or accepts them at that moment", async () => {
+    for (let round = 0; round < 8; round++) {
+      const [alice, bob] = [await newDevice(), await newDevice()];
+      const chat = directConversation(alice.user, bob.user);
+      const what = round % 2 === 0 ? "block" : "accept";
+      const outcomes = await Promise.allSettled([
+        change(bob, alice, what),
+        alice.stub.removePerson({ requestId: "r" }),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+      expect(await tablesOf(conversation(chat)), `${what} ${round}`).toEqual([]);
+      expect(await rowsOf(bob.stub, "SELECT * FROM peer")).toEqual([]);
+    }
+  });
+
   it("leaves nothing with others, who keep on talking to each other", async () => {
     const [alice, bob, carol] = await newFriends(3);
     for (const device of [alice, bob, carol]) await device.connect();

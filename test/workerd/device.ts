@@ -26,6 +26,8 @@ export interface Received {
 export class TestDevice {
   readonly user: string;
   readonly device = ulid();
+  /** Of its session. */
+  family = "";
   readonly frames: DownFrame[] = [];
   readonly received: Received[] = [];
   closed: { code: number; reason: string } | undefined;
@@ -46,7 +48,9 @@ export class TestDevice {
 
   async register(): Promise<this> {
     const call = { device: this.device, name: "test", requestId: ulid() };
-    expect(await this.stub.registerDevice(call)).toMatchObject({ ok: true });
+    const reply = await this.stub.registerDevice(call);
+    if (!reply.ok) throw new Error(reply.code);
+    this.family = reply.session.family;
     return this;
   }
 

@@ -23,6 +23,7 @@ import {
   publicBuckets,
 } from "../../shared/limits.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
+import type { RegisterDevice } from "../../shared/rpc.ts";
 import { UNKNOWN_ADDRESS } from "../../workers/gateway/client-address.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
 import { type Account, type Asked, HOST, ORIGIN, requestOf, signUp } from "./accounts.ts";
@@ -345,6 +346,26 @@ describe("a link", () => {
     await ask(api.revokeDevice, alice, { params: { device: tablet.device } });
     expect(await refused(api.completeDeviceLink, token, { params, body: {} })).toBe("not_found");
     expect(await devicesOf(alice)).toHaveLength(1);
+  });
+
+  it("does not bring back a person who was removed while it completed", async () => {
+    const { token, params } = await approved();
+    const getByName = (user: string) => {
+      const stub = env.USER.getByName(user);
+      const registerDevice = async (asked: RegisterDevice) => {
+        await stub.removePerson({ requestId: "r" });
+        await eventually(async () => expect(await stub.isRegistered()).toBe(false));
+        return stub.registerDevice(asked);
+      };
+      return new Proxy(stub, {
+        get: (_, name) => (name === "registerDevice" ? registerDevice : stub[name as keyof typeof stub]),
+      });
+    };
+    const USER = { getByName } as unknown as typeof env.USER;
+    const request = requestOf(api.completeDeviceLink, { token, params, body: {} });
+    const response = await gateway.fetch(request, { ...env, USER }, createExecutionContext());
+    expect(response.status).toBe(404);
+    expect(await tablesOf(env.USER.getByName(alice.user))).toEqual([]);
   });
 
   it("cannot be approved by whoever has no room, and whoever has none any more is told when it completes", async () => {

@@ -1,6 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import {
+  decodeJwt,
   decodeProtectedHeader,
   base64url as encoding,
   exportSPKI,
@@ -20,12 +21,12 @@ import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import { CONNECT_HEADER, Connect } from "../../shared/rpc.ts";
 import { issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
-import { HOST, newPhone, ORIGIN, signUp } from "./accounts.ts";
+import { claimsOf, HOST, newPhone, ORIGIN, signUp } from "./accounts.ts";
 
 const caller = { user: ulid(), device: ulid() };
 const { keys } = JSON.parse(env.TOKEN_KEYS) as { keys: [JWK & { kid: string }] };
 /** The same, as a token names them. */
-const claims = { sub: caller.user, device: caller.device };
+const claims = { sub: caller.user, device: caller.device, family: "1" };
 let signingKey: CryptoKey;
 
 beforeAll(async () => {
@@ -317,6 +318,8 @@ describe("tokens", () => {
     "without a type": () => sign({}, { typ: undefined } as unknown as JWTHeaderParameters),
     "a subject that is no user id": () => sign({ sub: "' OR 1=1 --" }),
     "without a device": () => sign({ device: undefined }),
+    "without a session": () => sign({ family: undefined }),
+    "a session that is no text": () => sign({ family: 1 }),
     "a connect ticket": async () => (await issueToken(env.TOKEN_KEYS, "ticket", claims)).token,
     "a refresh token": async () => {
       const session = { family: "1", generation: 1 };
@@ -328,7 +331,7 @@ describe("tokens", () => {
     "a ticket's type on an access token's claims": () => sign({}, { typ: "sandpiper-ticket+jwt" }),
     "an altered payload": async () => {
       const [header, , signature] = (await sign()).split(".");
-      return `${header}.${base64url({ sub: ulid(), device: ulid() })}.${signature}`;
+      return `${header}.${base64url({ ...decodeJwt(await sign()), sub: ulid() })}.${signature}`;
     },
     oversized: () => sign({ padding: "x".repeat(MAX_TOKEN_CHARS) }),
     "no token at all": () => "",
@@ -336,6 +339,10 @@ describe("tokens", () => {
     "no JSON": () => "YQ.YQ.YQ",
     "JSON that is no object": () => `${base64url(null)}.${base64url([])}.AA`,
   };
+  it("takes what is made as these are, without a fault", async () => {
+    expect((await askTicket(await sign())).status).toBe(200);
+  });
+
   it.each(Object.entries(attacks))("refuses with 401: %s", async (_, forge) => {
     await expectProblem(await askTicket(await forge()), 401, "unauthenticated");
   });
@@ -446,8 +453,7 @@ describe("with the person's object", () => {
   });
 
   it("opens a socket for a client that sends neither origin nor cookies", async () => {
-    const { user, device } = await signUp();
-    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device });
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", await claimsOf(await signUp()));
     const response = await upgrade(token, {});
     expect(response.status).toBe(101);
     response.webSocket!.accept();
@@ -455,12 +461,18 @@ describe("with the person's object", () => {
   });
 
   it("refuses a ticket for a device that the person does not have with 401", async () => {
-    const { user } = await signUp();
+    const own = await claimsOf(await signUp());
     const { device } = await signUp();
-    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { sub: user, device });
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { ...own, device });
     const response = await upgrade(token);
     expect(response.status).toBe(401);
     expect(await response.json()).toMatchObject({ status: 401 });
+  });
+
+  it("refuses a ticket of another session of the device with 401", async () => {
+    const own = await claimsOf(await signUp());
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { ...own, family: `${own.family}0` });
+    expect((await upgrade(token)).status).toBe(401);
   });
 
   it("passes on nothing of what the client wrote", async () => {
@@ -489,6 +501,7 @@ describe("with the person's object", () => {
     expect(passed["sec-websocket-protocol"]).toBe(SUBPROTOCOL);
     expect(v.parse(Connect, JSON.parse(passed[CONNECT_HEADER]!))).toMatchObject({
       ...caller,
+      family: claims.family,
       ticketExpiresAt: expiresAt,
     });
   });

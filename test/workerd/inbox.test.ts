@@ -327,7 +327,7 @@ describe("linking and revoking", () => {
     await alice.stub.revokeDevice({ device: ulid(), requestId: "r" });
     expect(await alice.stub.isRegistered()).toBe(true);
     await alice.stub.revokeDevice({ device: alice.device, requestId: "r" });
-    expect(await alice.stub.isRegistered()).toBe(false);
+    expect(await alice.stub.isRegistered(), "a person without a device can be written to").toBe(true);
     const again = await (await newDevice(alice.user)).connect();
     expect(again.of("welcome")).toHaveLength(1);
   });

@@ -40,6 +40,7 @@ const audience = { audience: "except", except: many(MAX_EXCEPTIONS_PER_AUDIENCE)
 /** For each function that asks the database, what it is called with after it. */
 const samples: Record<string, unknown[]> = {
   userByPhoneHash: ["hash"],
+  userExists: [one],
   insertUser: [{ id: one, phoneHash: "hash", phoneEnd: "00", createdAt: 1 }],
   deleteUser: [one],
   ownProfile: [one],

@@ -104,6 +104,38 @@ describe("a session", () => {
     expect((await laptop.devices.list()).map(({ name }) => name)).toEqual(["Phone", "Laptop"]);
   });
 
+  test("a PIN is changed and removed by who knows it", async () => {
+    const { account } = await enter();
+    await account.auth.setPin("2718");
+    await expect(account.auth.setPin("1414")).rejects.toMatchObject({ code: "pin_required" });
+    await expect(account.auth.removePin("1414")).rejects.toMatchObject({ code: "pin_wrong" });
+    await account.auth.setPin("1414", "2718");
+    await account.auth.removePin("1414");
+    expect(await account.profile.me()).toMatchObject({ hasPin: false });
+  });
+
+  test.each([false, true])(
+    "an answer that never came is given later, even to another start, with a cookie: %s",
+    async (cookie) => {
+      if (cookie) cookies = [];
+      const { store, account } = await enter({ cookie });
+      const answering = globalThis.fetch;
+      const kept = cookies;
+      vi.stubGlobal("fetch", async (...asked: Parameters<typeof fetch>) => {
+        await answering(...asked);
+        throw new TypeError("the answer is lost");
+      });
+      await expect(account.auth.refresh()).rejects.toMatchObject({ code: "unavailable" });
+      cookies = kept;
+      vi.stubGlobal("fetch", answering);
+      vi.setSystemTime(Date.now() + 3_600_000);
+      const later = await Account.open({ url: HOST, store, cookie });
+      await later?.auth.refresh();
+      await later?.auth.refresh();
+      expect(await later?.devices.list()).toHaveLength(1);
+    },
+  );
+
   test("a device that is none of the account's is added as a new one", async () => {
     const [ada, { store }] = [await enter(), await enter()];
     vi.setSystemTime(Date.now() + 60_000);

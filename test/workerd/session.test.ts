@@ -11,6 +11,7 @@ import {
   ACCESS_TOKEN_TTL_MS,
   CODE_RESEND_MS,
   CONNECT_TICKET_TTL_MS,
+  personBuckets,
   REFRESH_GRACE_MS,
   REFRESH_TOKEN_TTL_MS,
 } from "../../shared/limits.ts";
@@ -23,6 +24,7 @@ import {
   answerOf,
   askCode,
   call,
+  claimsOf,
   HOST,
   newPhone,
   ORIGIN,
@@ -58,13 +60,14 @@ async function behind(vars: Partial<Env>, asked: Asked): Promise<Response> {
   return response;
 }
 
+function upgrade(ticket: string): Promise<Response> {
+  const headers = { upgrade: "websocket", "sec-websocket-protocol": `${SUBPROTOCOL}, ${TICKET_PREFIX}${ticket}` };
+  return exports.default.fetch(new Request(`${HOST}/v1/connect`, { headers }));
+}
+
 /** A socket, opened with a ticket as a device does it. */
 async function connect(ticket: string): Promise<{ socket: WebSocket; closed: Promise<string> }> {
-  const { webSocket: socket } = await exports.default.fetch(
-    new Request(`${HOST}/v1/connect`, {
-      headers: { upgrade: "websocket", "sec-websocket-protocol": `${SUBPROTOCOL}, ${TICKET_PREFIX}${ticket}` },
-    }),
-  );
+  const { webSocket: socket } = await upgrade(ticket);
   const closed = new Promise<string>((resolve) => socket!.addEventListener("close", ({ reason }) => resolve(reason)));
   socket!.accept();
   return { socket: socket!, closed };
@@ -120,6 +123,34 @@ describe("a refresh token", () => {
     await expectRefused(await call(listDevices, { token: thief.accessToken }));
     await expectRefused(await call(listDevices, { token: account.accessToken }));
     expect(await closed).toBe("signed_out");
+  });
+
+  it("R13 is answered the same again for the same attempt, however late, and for no other one", async () => {
+    const [account, attempt] = [await signUp(), "a".repeat(22)];
+    const generationOf = async ({ refreshToken }: Tokens) =>
+      (await verifyToken(env.TOKEN_KEYS, "refresh", refreshToken!)).session.generation;
+    const first = await refreshed(account.refreshToken, { attempt });
+    inTime(24 * 3_600_000);
+    const again = await refreshed(account.refreshToken, { attempt });
+    expect([await generationOf(first), await generationOf(again)]).toEqual([2, 2]);
+    const third = await refreshed(again.refreshToken, { attempt: "b".repeat(22) });
+    expect(await generationOf(third)).toBe(3);
+    inTime(REFRESH_GRACE_MS + 1_000);
+    await expectRefused(await ask(again.refreshToken!, { attempt: "c".repeat(22) }));
+    await expectRefused(await ask(third.refreshToken!));
+  });
+
+  it("is exchanged so often and no oftener, and stays good", async () => {
+    const account = await signUp();
+    const { capacity, refillMs } = personBuckets.refresh;
+    vi.setSystemTime(Date.now());
+    let newest: string | undefined = account.refreshToken;
+    for (let count = 0; count < capacity; count++) newest = (await refreshed(newest)).refreshToken;
+    const response = await ask(newest!);
+    expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    await expectRefused(response, 429, "rate_limited");
+    inTime(refillMs);
+    await refreshed(newest);
   });
 
   it("R13 of two generations ago ends the session even within the grace", async () => {
@@ -190,6 +221,12 @@ describe("a refresh token", () => {
     },
     "no token": () => "x",
   };
+  it("is what is made as these are, without a fault", async () => {
+    const { user: sub, device, refreshToken } = await signUp();
+    const { session: real } = await verifyToken(env.TOKEN_KEYS, "refresh", refreshToken);
+    await refreshed((await issueToken(env.TOKEN_KEYS, "refresh", { sub, device, session: real })).token);
+  });
+
   it.each(Object.entries(forgeries))("is not: %s", async (_, forge) => {
     const account = await signUp();
     await expectRefused(await ask(await forge(account)));
@@ -202,12 +239,13 @@ describe("a refresh token", () => {
     await expectRefused(await call(listDevices, { token: refreshToken }));
   });
 
-  it.each([{ refreshToken: "" }, { refreshToken: "x".repeat(4_097) }, { refreshToken: null }, { ticket: "yes" }])(
-    "is asked for properly: %j",
-    async (body) => {
-      await expectRefused(await call(refreshSession, { body }), 400, "bad_frame");
-    },
-  );
+  const bodies = [{ refreshToken: "" }, { refreshToken: "x".repeat(4_097) }, { refreshToken: null }, { ticket: "yes" }];
+  const attempts = ["", "x".repeat(15), "x".repeat(65), `${"x".repeat(16)}.`, 1, null].map((attempt) => ({ attempt }));
+  it.each([...bodies, ...attempts])("is asked for properly: %j", async (wrong) => {
+    const { refreshToken } = await signUp();
+    await expectRefused(await call(refreshSession, { body: { refreshToken, ...wrong } }), 400, "bad_frame");
+    await refreshed(refreshToken);
+  });
 
   it("does not depend on the limiter, and stays good if its person cannot be reached", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
@@ -341,11 +379,33 @@ describe("signing out", () => {
   });
 
   it("needs a token of a device that is the person's", async () => {
-    const { user } = await signUp();
-    const { token } = await issueToken(env.TOKEN_KEYS, "access", { sub: user, device: ulid() });
-    await expectRefused(await call(signOut, { token }));
+    const account = await signUp();
+    const { user } = account;
+    const own = await claimsOf(account);
+    const minted = async (change: object) => (await issueToken(env.TOKEN_KEYS, "access", { ...own, ...change })).token;
+    expect((await call(listDevices, { token: await minted({}) })).status).toBe(200);
+    await expectRefused(await call(signOut, { token: await minted({ device: ulid() }) }));
+    await expectRefused(await call(signOut, { token: await minted({ family: "1" }) }));
     await expectRefused(await call(signOut));
     expect(await person(user).listDevices()).toHaveLength(1);
+  });
+});
+
+describe("a device that signs in again", () => {
+  it("R13 has a new session, and nothing of the one before is good any more", async () => {
+    const phone = newPhone();
+    const before = await signUp(phone);
+    inTime(CODE_RESEND_MS[0]);
+    const again = await signUp(phone, { device: { name: "test", id: before.device } });
+    expect(again).toMatchObject({ user: before.user, device: before.device });
+    await expectRefused(await call(listDevices, { token: before.accessToken }));
+    await expectRefused(await upgrade(await ticketOf(before)), 401, "signed_out");
+    expect((await call(listDevices, { token: again.accessToken })).status).toBe(200);
+    (await connect(await ticketOf(again))).socket.close();
+    const { accessToken, refreshToken, ticket: next } = await refreshed(again.refreshToken, { ticket: true });
+    expect((await call(listDevices, { token: accessToken })).status).toBe(200);
+    (await connect(next!)).socket.close();
+    await refreshed(refreshToken);
   });
 });
 
@@ -360,14 +420,14 @@ describe("a ticket", () => {
 describe("a person who is gone", () => {
   it("is nobody to any of their tokens", async () => {
     const account = await signUp();
+    const claims = await claimsOf(account);
     await person(account.user).removePerson({ requestId: "r" });
     await expectRefused(await ask(account.refreshToken));
     await expectRefused(await call(listDevices, { token: account.accessToken }));
     await expectRefused(await call(signOut, { token: account.accessToken }));
-    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", { sub: account.user, device: account.device });
-    const headers = { upgrade: "websocket", "sec-websocket-protocol": `${SUBPROTOCOL}, ${TICKET_PREFIX}${token}` };
-    const upgrade = await exports.default.fetch(new Request(`${HOST}/v1/connect`, { headers }));
-    expect(upgrade.webSocket).toBeFalsy();
-    expect(upgrade.status).toBe(401);
+    const { token } = await issueToken(env.TOKEN_KEYS, "ticket", claims);
+    const response = await upgrade(token);
+    expect(response.webSocket).toBeFalsy();
+    expect(response.status).toBe(401);
   });
 });

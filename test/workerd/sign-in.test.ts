@@ -23,7 +23,8 @@ import {
   personBuckets,
   publicBuckets,
 } from "../../shared/limits.ts";
-import { issueToken } from "../../workers/gateway/auth/tokens.ts";
+import type { RegisterDevice } from "../../shared/rpc.ts";
+import { type ClaimsOf, issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { clientAddress, UNKNOWN_ADDRESS } from "../../workers/gateway/client-address.ts";
 import type { GatewayTypes } from "../../workers/gateway/context.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
@@ -34,6 +35,7 @@ import {
   anybody,
   askCode,
   call,
+  claimsOf,
   codeShown,
   complete,
   HOST,
@@ -75,6 +77,8 @@ const refused = async (phone: string, fields: object = {}) =>
 const continued = async (proof: string | undefined, fields: object = {}) =>
   call(completeSignIn, { body: { proof, device, ...fields } });
 const wrong = (code: string) => String((Number(code) + 1) % 1_000_000).padStart(6, "0");
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+const unauthenticated = { status: 401, code: "unauthenticated" };
 const inTime = (ms: number) => vi.setSystemTime(Date.now() + ms);
 
 /** A gateway with other surroundings, and what it does after its answer. */
@@ -582,7 +586,6 @@ describe("a proof", () => {
     const { proof } = await refused(phone, { device: { name: "test", id: ulid() } });
     return proof!;
   };
-  const unauthenticated = { status: 401, code: "unauthenticated" };
 
   it("is good once", async () => {
     const proof = await asked();
@@ -606,7 +609,7 @@ describe("a proof", () => {
       `${header}.${altered}.${signature}`,
       (await issueToken(env.TOKEN_KEYS, "proof", { sub: otherHash, proof: claims.proof, phoneEnd })).token,
       (await issueToken(env.TOKEN_KEYS, "proof", { sub, proof: "guessed", phoneEnd })).token,
-      (await issueToken(env.TOKEN_KEYS, "access", { sub: ulid(), device: ulid() })).token,
+      (await issueToken(env.TOKEN_KEYS, "access", { sub: ulid(), device: ulid(), family: "1" })).token,
       (await issueToken(env.TOKEN_KEYS, "link", { sub: ulid() })).token,
       "x",
     ];
@@ -617,6 +620,99 @@ describe("a proof", () => {
   it("cannot be used as an access token", async () => {
     const proof = await asked();
     expect((await call(connectTicket, { token: proof })).status).toBe(401);
+  });
+});
+
+describe("an account that is removed while somebody signs in there", () => {
+  const inDatabase = async (user: string) =>
+    (await env.DB.prepare("SELECT id FROM user WHERE id = ?").bind(user).all()).results;
+
+  async function expectNothingOf(user: string): Promise<void> {
+    await vi.waitFor(async () => expect(await person(user).isRegistered()).toBe(false));
+    expect(await tablesOf(person(user))).toEqual([]);
+    expect(await person(user).listDevices()).toEqual([]);
+    expect(await inDatabase(user)).toEqual([]);
+  }
+
+  /** Objects in whose way something comes, just before they register a device. */
+  function interrupting(work: (user: string) => Promise<unknown>): Env["USER"] {
+    const getByName = (user: string) => {
+      const stub = person(user);
+      const registerDevice = async (asked: RegisterDevice) => {
+        await work(user);
+        return stub.registerDevice(asked);
+      };
+      return new Proxy(stub, {
+        get: (_, name) => (name === "registerDevice" ? registerDevice : stub[name as keyof typeof stub]),
+      });
+    };
+    return { getByName } as unknown as Env["USER"];
+  }
+
+  it("does not come back by that", async () => {
+    const phone = newPhone();
+    const { user } = await signUp(phone);
+    inTime(CODE_RESEND_MS[0]);
+    const request = requestOf(signIn, { body: { phone, code: await askCode(phone), device } });
+    const USER = interrupting(async (id) => {
+      await person(id).removePerson({ requestId: "r" });
+      await expectNothingOf(id);
+    });
+    const { response } = await behind({ USER }, request);
+    expect(await problemOf(response)).toEqual(unauthenticated);
+    await expectNothingOf(user);
+  });
+
+  it("does not come back either if it goes only after it was looked for", async () => {
+    const phone = newPhone();
+    const user = await onlyInDatabase(phone);
+    const request = requestOf(signIn, { body: { phone, code: await askCode(phone), device } });
+    let asked = 0;
+    const USER = interrupting(async (id) => {
+      if (++asked === 2) await env.DB.prepare("DELETE FROM user WHERE id = ?").bind(id).run();
+    });
+    const { response } = await behind({ USER }, request);
+    expect(await problemOf(response)).toEqual(unauthenticated);
+    expect(asked).toBe(2);
+    await expectNothingOf(user);
+  });
+
+  it("leaves nothing behind, whichever comes first", { timeout: 30_000 }, async () => {
+    for (let round = 0; round < 10; round++) {
+      const phone = newPhone();
+      const account = await signUp(phone);
+      inTime(CODE_RESEND_MS[0]);
+      const code = await askCode(phone);
+      const [entered] = await Promise.all([
+        enter(phone, code),
+        sleep(2 * round).then(() => person(account.user).removePerson({ requestId: "r" })),
+      ]);
+      expect([200, 401, 429, 503]).toContain(entered.status);
+      const session = (await entered.json()) as Partial<Session>;
+      await expectNothingOf(account.user);
+      if (session.user === account.user) {
+        expect((await call(listDevices, { token: session.accessToken! })).status).toBe(401);
+      } else if (session.user) expect(await inDatabase(session.user)).toHaveLength(1);
+    }
+  });
+});
+
+/** As a sign-up leaves it that breaks off before its first device. */
+async function onlyInDatabase(phone: string): Promise<string> {
+  const [id, phoneHash] = [ulid(), await phoneHashOf(env, phone)];
+  const insert = env.DB.prepare("INSERT INTO user (id, phone_hash, phone_end, created_at) VALUES (?, ?, ?, ?)");
+  await insert.bind(id, phoneHash, phone.slice(-4), Date.now()).run();
+  return id;
+}
+
+describe("an account that has no device yet, because its sign-up broke off", () => {
+  it("is signed in to", async () => {
+    const phone = newPhone();
+    const user = await onlyInDatabase(phone);
+    const account = await signUp(phone);
+    expect(account.user).toBe(user);
+    expect((await call(listDevices, { token: account.accessToken })).status).toBe(200);
+    expect(await person(user).listDevices()).toHaveLength(1);
   });
 });
 
@@ -643,12 +739,37 @@ describe("a PIN", () => {
   it("may come along with the code, and be changed and removed", async () => {
     const { phone, account } = await withPin();
     expect(await signUp(phone, { pin: PIN })).toMatchObject({ user: account.user });
-    await call(setPin, { token: account.accessToken, body: { pin: "314159" } });
+    const change = { pin: "314159", current: PIN };
+    expect((await call(setPin, { token: account.accessToken, body: change })).status).toBe(204);
     inTime(CODE_RESEND_MS[1]);
     expect(await refused(phone, { pin: PIN })).toMatchObject({ code: "pin_wrong" });
-    expect((await call(removePin, { token: account.accessToken })).status).toBe(204);
+    const removal = { current: "314159" };
+    expect((await call(removePin, { token: account.accessToken, body: removal })).status).toBe(204);
     inTime(CODE_RESEND_MS[2]);
     expect(await signUp(phone)).toMatchObject({ user: account.user });
+  });
+
+  it("is changed and removed by who knows it, whoever holds a device; wrong ones count", async () => {
+    const { account } = await withPin();
+    const tried = async (endpoint: typeof setPin | typeof removePin, body: object) =>
+      problemOf(await call(endpoint, { token: account.accessToken, body }));
+    for (const [endpoint, body] of [[setPin, { pin: "1111" }] as const, [removePin, {}] as const]) {
+      expect(await tried(endpoint, body)).toMatchObject({ status: 403, code: "pin_required" });
+      const wrong = { ...body, current: "000000" };
+      expect(await tried(endpoint, wrong)).toMatchObject({ status: 403, code: "pin_wrong" });
+    }
+    for (let tries = 2; tries < personBuckets.pin.capacity; tries++) {
+      expect(await tried(removePin, { current: "000000" })).toMatchObject({ code: "pin_wrong" });
+    }
+    expect(await tried(removePin, { current: PIN })).toMatchObject({ status: 429, code: "rate_limited" });
+    expect(await tried(setPin, { pin: "1111", current: PIN })).toMatchObject({ status: 429, code: "rate_limited" });
+    expect((await person(account.user).overview()).hasPin).toBe(true);
+  });
+
+  it("that nobody has set needs no other one to be set or removed", async () => {
+    const { accessToken: token } = await signUp();
+    expect((await call(removePin, { token, body: {} })).status).toBe(204);
+    expect((await call(setPin, { token, body: { pin: PIN } })).status).toBe(204);
   });
 
   it("meets whoever has the number now", async () => {
@@ -722,11 +843,18 @@ describe("a PIN", () => {
   it("can be set by the person's own devices alone", async () => {
     const { account } = await withPin();
     expect(await problemOf(await call(setPin, { body: { pin: PIN } }))).toMatchObject({ status: 401 });
-    const elsewhere = await issueToken(env.TOKEN_KEYS, "access", { sub: account.user, device: ulid() });
-    for (const asked of [{ body: { pin: "0000" } }, {}]) {
-      const response = await call(asked.body ? setPin : removePin, { token: elsewhere.token, ...asked });
-      expect(await problemOf(response)).toMatchObject({ status: 401, code: "unauthenticated" });
+    const own = await claimsOf(account);
+    const asked = async (endpoint: typeof setPin | typeof removePin, claims: ClaimsOf<"access">, pin?: string) => {
+      const { token } = await issueToken(env.TOKEN_KEYS, "access", claims);
+      return call(endpoint, { token, body: { ...(pin && { pin }), current: PIN } });
+    };
+    for (const change of [{ device: ulid() }, { family: "1" }]) {
+      const elsewhere = { ...own, ...change };
+      for (const response of [await asked(setPin, elsewhere, "0000"), await asked(removePin, elsewhere)]) {
+        expect(await problemOf(response)).toMatchObject({ status: 401, code: "unauthenticated" });
+      }
     }
+    expect((await asked(setPin, own, PIN)).status).toBe(204);
     for (const pin of ["123", "12a4", "", 1234, "1".repeat(21)]) {
       const response = await call(setPin, { token: account.accessToken, body: { pin } });
       expect(await problemOf(response)).toMatchObject({ status: 400, code: "bad_frame" });

@@ -162,6 +162,21 @@ describe("a username that is given up", () => {
     expect(await rowsOf("username_hold")).not.toContainEqual(expect.objectContaining({ former_owner: alice.user }));
   });
 
+  it("leaves nothing behind when its time is over, whatever name is asked for next", async () => {
+    const [given, reserved] = [newName(), newName()];
+    await take(alice, given);
+    await release(alice);
+    await reserve(alice, reserved);
+    const left = async () => [
+      (await rowsOf("username_hold")).filter(({ former_owner }) => former_owner === alice.user),
+      (await rowsOf("username")).filter(({ name }) => name === reserved),
+    ];
+    await reserve(bob, newName());
+    expect((await left()).map(({ length }) => length)).toEqual([1, 1]);
+    await later(USERNAME_HOLD_MS, () => reserve(bob, newName()));
+    expect(await left()).toEqual([[], []]);
+  });
+
   it("is held also when another takes its place", async () => {
     const [first, second] = [newName(), newName()];
     await take(alice, first);

@@ -23,6 +23,7 @@ export const connect: Handler<GatewayTypes> = async (c) => {
   const response = await openSocket(c.env, {
     user: ticket.sub,
     device: ticket.device,
+    family: ticket.family,
     ticket: ticket.jti,
     ticketExpiresAt: ticket.expiresAt,
     ...location,

@@ -1,11 +1,10 @@
 import { cors as corsHeaders } from "hono/cors";
 import { createMiddleware } from "hono/factory";
 import { Refusal } from "../../shared/errors.ts";
+import { PREFLIGHT_TTL_SECONDS } from "../../shared/limits.ts";
 import { isAllowedOrigin } from "./allowed-origins.ts";
 import type { GatewayTypes } from "./context.ts";
 import { BOOKMARK_HEADER } from "./database/database.ts";
-
-const PREFLIGHT_SECONDS = 3_600;
 
 const answerPages = corsHeaders({
   origin: (origin) => origin,
@@ -13,7 +12,7 @@ const answerPages = corsHeaders({
   allowMethods: ["GET", "POST", "PUT", "PATCH", "DELETE"],
   allowHeaders: ["authorization", "content-type", BOOKMARK_HEADER],
   exposeHeaders: ["x-request-id", "retry-after", BOOKMARK_HEADER],
-  maxAge: PREFLIGHT_SECONDS,
+  maxAge: PREFLIGHT_TTL_SECONDS,
 });
 
 /**

@@ -6,13 +6,14 @@ import type { AdmitReply } from "../../../shared/rpc.ts";
 import type { Caller } from "./tokens.ts";
 
 /**
- * Asks the caller's own object whether the device is still theirs, and takes the cost from one of the person's buckets:
- * an access token outlives its device by up to 15 minutes, an answer must not.
+ * Asks the caller's own object whether the session goes on, and takes the cost from one of the person's buckets: an access
+ * token outlives its session by up to 15 minutes, an answer must not.
  * @throws Refusal unauthenticated, rate_limited, unavailable
  */
 export async function admit(env: Env, caller: Caller, bucket: PersonBucket, cost = 1): Promise<void> {
-  const reply = await env.USER.getByName(caller.user)
-    .admit({ device: caller.device, bucket, cost })
+  const { user, device, family } = caller;
+  const reply = await env.USER.getByName(user)
+    .admit({ device, family, bucket, cost })
     .catch((error: unknown): AdmitReply => {
       log("warn", "limit.failed", { bucket, ...errorFields(error) });
       if (personBuckets[bucket].whenStoreFails === "refuse") throw new Refusal("unavailable");

@@ -5,8 +5,8 @@ import { type Caller, type LinkCaller, verifyToken } from "./tokens.ts";
 
 /** Who is calling, by the access token in the request's Authorization header. @throws Refusal unauthenticated */
 export async function authenticate(c: Context<GatewayTypes>): Promise<Caller> {
-  const { sub, device } = await verifyToken(c.env.TOKEN_KEYS, "access", bearerOf(c));
-  return { user: sub, device };
+  const { sub, device, family } = await verifyToken(c.env.TOKEN_KEYS, "access", bearerOf(c));
+  return { user: sub, device, family };
 }
 
 /** Which device is being linked, by the token it was given when it opened the link. @throws Refusal unauthenticated */

@@ -16,7 +16,9 @@ import { keyRing, TOKEN_ALGORITHM } from "./keys.ts";
 
 const ISSUER = "sandpiper";
 
-const caller = { sub: UserId, device: DeviceId };
+const device = { sub: UserId, device: DeviceId };
+/** `family`: of the session that the token belongs to, with which it ends. */
+const caller = { ...device, family: v.string() };
 
 /** Type and audience both differ between the kinds: one can never be used as another. */
 const kinds = {
@@ -31,7 +33,7 @@ const kinds = {
     typ: "sandpiper-refresh+jwt",
     audience: "sandpiper:refresh",
     ttlMs: REFRESH_TOKEN_TTL_MS,
-    claims: v.object({ ...caller, session: SessionRef }),
+    claims: v.object({ ...device, session: SessionRef }),
   },
   /** A new device's, in the place where it meets the one that links it. */
   link: {
@@ -56,6 +58,8 @@ export type Verified<Kind extends TokenKind> = ClaimsOf<Kind> & { readonly jti: 
 export interface Caller {
   readonly user: UserId;
   readonly device: DeviceId;
+  /** Of the session that the device asks in. */
+  readonly family: string;
 }
 /** A device that is being linked. */
 export interface LinkCaller {

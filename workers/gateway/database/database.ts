@@ -6,8 +6,8 @@ export type Database = DrizzleD1Database;
 
 /** What a client was given with an earlier answer: its reads see at least what that answer saw. */
 export const BOOKMARK_HEADER = "sandpiper-bookmark";
-/** A bookmark is as long as D1 makes it; ours have about 60 characters. */
-const BOOKMARK = /^[\w-]{1,256}$/;
+/** As D1 makes them: nothing else is passed on to it. */
+const BOOKMARK = /^[\da-f]{8}-[\da-f]{8}-[\da-f]{8}-[\da-f]{32}$/;
 
 export interface OpenDatabase {
   readonly db: Database;

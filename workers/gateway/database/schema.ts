@@ -54,7 +54,7 @@ export const username = sqliteTable(
     owner: person("owner"),
     reservedUntil: integer("reserved_until"),
   },
-  (table) => [index("username_owner").on(table.owner)],
+  (table) => [index("username_owner").on(table.owner), index("username_reserved_until").on(table.reservedUntil)],
 );
 
 /** Names that were given up, as keyed hashes: out of reach for a while, but for who had them. */
@@ -65,7 +65,7 @@ export const usernameHold = sqliteTable(
     formerOwner: text("former_owner").references(() => user.id, { onDelete: "set null" }),
     until: integer("until").notNull(),
   },
-  (table) => [index("username_hold_former_owner").on(table.formerOwner)],
+  (table) => [index("username_hold_former_owner").on(table.formerOwner), index("username_hold_until").on(table.until)],
 );
 
 export const contact = sqliteTable(

@@ -1,12 +1,12 @@
-import { and, eq, exists, gt, isNotNull, isNull, lte, type SQL, sql } from "drizzle-orm";
+import { and, eq, exists, gt, inArray, isNotNull, isNull, lte, type SQL, sql } from "drizzle-orm";
 import type { UserId } from "../../../shared/ids.ts";
-import { USERNAME_HOLD_MS, USERNAME_RESERVATION_MS } from "../../../shared/limits.ts";
+import { MAX_NAMES_SWEPT, USERNAME_HOLD_MS, USERNAME_RESERVATION_MS } from "../../../shared/limits.ts";
 import type { Database } from "./database.ts";
 import { username, usernameHold } from "./schema.ts";
 
 /*
  * Every change is one batch, which D1 runs as one transaction: what a statement looks at is still so in the next.
- * Reservations and holds that have run out go when somebody asks for their name.
+ * Reservations and holds that have run out go when somebody asks for their name, and some at every reservation.
  */
 
 export interface UsernameCall {
@@ -36,8 +36,27 @@ export async function reserveUsername(db: Database, call: UsernameCall): Promise
       )
       .onConflictDoNothing(),
     db.select({ until: username.reservedUntil }).from(username).where(isReserved(call)),
+    ...sweeps(db, now),
   ]);
   return reserved?.until ?? undefined;
+}
+
+/** What has run out, as far as it is removed at once. */
+function sweeps(db: Database, now: number) {
+  const reservations = db
+    .select({ name: username.name })
+    .from(username)
+    .where(lte(username.reservedUntil, now))
+    .limit(MAX_NAMES_SWEPT);
+  const holds = db
+    .select({ nameHash: usernameHold.nameHash })
+    .from(usernameHold)
+    .where(lte(usernameHold.until, now))
+    .limit(MAX_NAMES_SWEPT);
+  return [
+    db.delete(username).where(inArray(username.name, reservations)),
+    db.delete(usernameHold).where(inArray(usernameHold.nameHash, holds)),
+  ] as const;
 }
 
 /** The owner's live reservation becomes their name; the former one is held. @returns whether the name is theirs */

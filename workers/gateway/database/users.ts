@@ -8,6 +8,11 @@ export function userByPhoneHash(db: Database, phoneHash: string): Promise<{ id: 
   return db.select({ id: user.id }).from(user).where(eq(user.phoneHash, phoneHash)).get();
 }
 
+/** Whether there is such a person. */
+export async function userExists(db: Database, id: UserId): Promise<boolean> {
+  return (await db.select({ id: user.id }).from(user).where(eq(user.id, id)).get()) !== undefined;
+}
+
 export interface NewUser {
   readonly id: UserId;
   readonly phoneHash: string;

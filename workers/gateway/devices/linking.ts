@@ -38,11 +38,14 @@ function mountNewSide(gateway: Hono<GatewayTypes>): void {
 /** The object knows which device has approved; to all others there is nothing. */
 function mountOldSide(gateway: Hono<GatewayTypes>): void {
   serve(gateway, api.sendAsOldDevice, async ({ c, caller, params, body }) => {
-    granted(await rendezvous(c, params.link).send({ side: "old", ...caller, ...body }));
+    const { user, device } = caller;
+    granted(await rendezvous(c, params.link).send({ side: "old", user, device, ...body }));
     return undefined;
   });
   serve(gateway, api.pollAsOldDevice, async ({ c, caller, params, body }) => {
-    const { state, messages } = granted(await rendezvous(c, params.link).poll({ side: "old", ...caller, ...body }));
+    const { user, device } = caller;
+    const poll = { side: "old", user, device, ...body } as const;
+    const { state, messages } = granted(await rendezvous(c, params.link).poll(poll));
     return { state, messages };
   });
 }
@@ -57,13 +60,14 @@ async function openLink({ c, body }: Call<typeof api.openDeviceLink>) {
 
 /** Says at once that there is no room, to the person who can make some; signing in would find out too late. */
 async function approveLink({ c, caller, params, body }: Call<typeof api.approveDeviceLink>) {
-  const devices = await c.env.USER.getByName(caller.user).listDevices();
+  const { user, device } = caller;
+  const devices = await c.env.USER.getByName(user).listDevices();
   if (devices.length >= MAX_DEVICES_PER_USER) throw new Refusal("too_many_devices");
-  granted(await rendezvous(c, params.link).approve({ ...caller, ...body }));
+  granted(await rendezvous(c, params.link).approve({ user, device, ...body }));
   return undefined;
 }
 
-/** The device that approved must still be signed in: one that was removed since lets nobody in any more. */
+/** The device that approved must still be the person's: one that was removed since lets nobody in any more. */
 async function completeLink({ c, caller, params, body, requestId }: Call<typeof api.completeDeviceLink>) {
   const {
     user,
@@ -72,10 +76,11 @@ async function completeLink({ c, caller, params, body, requestId }: Call<typeof 
     place,
   } = granted(await ownRendezvous(c, caller, params).complete());
   const person = c.env.USER.getByName(user);
-  const admitted = await person.admit({ device: approver, bucket: "device_link", cost: 0 });
-  if (!admitted.ok) throw new Refusal("not_found");
+  const devices = await person.listDevices();
+  if (!devices.some((listed) => listed.device === approver)) throw new Refusal("not_found");
   const device = ulid();
-  const registered = await person.registerDevice({ device, name, ...(place && { place }), requestId });
+  const mustExist = true;
+  const registered = await person.registerDevice({ device, name, ...(place && { place }), mustExist, requestId });
   if (!registered.ok) throw new Refusal(registered.code);
   return sessionAnswer(c, { user, device, session: registered.session, isNew: false, cookie: body.cookie });
 }

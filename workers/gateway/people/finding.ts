@@ -1,7 +1,7 @@
 import type * as people from "../../../shared/api/people.ts";
 import { Refusal } from "../../../shared/errors.ts";
 import { admit } from "../auth/admission.ts";
-import { openPrimary } from "../database/database.ts";
+import { BOOKMARK_HEADER, openPrimary } from "../database/database.ts";
 import { peopleByPhoneHash, personByLink, personByUsername } from "../database/people.ts";
 import type { Serve } from "../serve.ts";
 import { hashOfDigest } from "../sign-in/phone.ts";
@@ -14,8 +14,10 @@ export const findUsername: Serve<typeof people.findUsername> = async ({ body, db
 
 /** From the primary: a link that was rotated a moment ago leads nowhere, whatever a replica still says. */
 export const openUserLink: Serve<typeof people.openUserLink> = async ({ c, body }) => {
-  const found = await personByLink(openPrimary(c).db, body.link);
+  const { db, bookmark } = openPrimary(c);
+  const found = await personByLink(db, body.link);
   if (!found) throw new Refusal("not_found");
+  c.header(BOOKMARK_HEADER, bookmark());
   return found;
 };
 

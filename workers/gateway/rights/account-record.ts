@@ -16,6 +16,7 @@ const notes = [
   "Your phone number is stored nowhere. What is kept are its last digits, and a hash of it that is made with a secret key: by this hash you sign in, and others find you if you let them. The same hash names the record of the last day's codes for your number.",
   "Your PIN is stored nowhere, only a value that shows whether a PIN is the right one.",
   "For each device it is also kept how far it has got in each conversation, so that it misses nothing; how far its session has got; and for you how much you have asked for lately, so that nobody can flood the service.",
+  "Not listed here, but kept: whom you have written to, added to your contacts or accepted, so that what they write is no request; what each of your devices has still to show you, such as that another one was added; when you were last seen on a device that is gone by now; and when you were warned that the account is not used.",
   "Usernames that you gave up are kept for 30 days, as a hash that is made with a secret key, so that nobody takes your place.",
   "Messages that you attached to a report are sealed for those who run the service. Only their length is listed.",
   "What others keep about you is theirs: whether you are among their contacts, and whether they have blocked or reported you.",

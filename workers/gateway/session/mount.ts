@@ -4,7 +4,7 @@ import { connectTicket, refreshSession, signOut } from "../../../shared/api/sess
 import { issueTicket } from "../connect-ticket.ts";
 import type { GatewayTypes } from "../context.ts";
 import { serve } from "../serve.ts";
-import { pinVerifier } from "../sign-in/pin.ts";
+import { pinVerifier, requirePin } from "../sign-in/pin.ts";
 import { refresh } from "./refresh.ts";
 import { clearRefreshCookie } from "./refresh-cookie.ts";
 
@@ -16,12 +16,16 @@ export function mountSession(gateway: Hono<GatewayTypes>): void {
     clearRefreshCookie(c);
     return undefined;
   });
-  serve(gateway, setPin, async ({ c, caller, body }) => {
+  serve(gateway, setPin, async (call) => {
+    const { c, caller, body } = call;
+    await requirePin(call, body.current);
     const verifier = await pinVerifier(c.env, caller.user, body.pin);
     await c.env.USER.getByName(caller.user).setPin({ verifier });
     return undefined;
   });
-  serve(gateway, removePin, async ({ c, caller }) => {
+  serve(gateway, removePin, async (call) => {
+    const { c, caller, body } = call;
+    await requirePin(call, body.current);
     await c.env.USER.getByName(caller.user).setPin({ verifier: null });
     return undefined;
   });

@@ -18,13 +18,15 @@ export const refresh: Serve<typeof refreshSession> = async (call) => {
 };
 
 /** The person's object decides whether the token is still good, and which one comes after it. */
-async function exchange({ c, body, requestId }: Call<typeof refreshSession>, token: string, cookie: boolean) {
+async function exchange({ c, body }: Call<typeof refreshSession>, token: string, cookie: boolean) {
   const { sub, device, session } = await verifyToken(c.env.TOKEN_KEYS, "refresh", token);
-  const used = await c.env.USER.getByName(sub).refresh({ device, session, connects: body.ticket, requestId });
-  if (!used.ok) throw new Refusal(used.code);
+  const { ticket: connects, attempt } = body;
+  const used = await c.env.USER.getByName(sub).refresh({ device, session, connects, attempt });
+  if (!used.ok) throw new Refusal(used.code, used.retry);
   const tokens = await sessionTokens(c, { user: sub, device, session: used.session, cookie });
-  if (!body.ticket) return tokens;
-  return { ...tokens, ticket: (await issueToken(c.env.TOKEN_KEYS, "ticket", { sub, device })).token };
+  if (!connects) return tokens;
+  const { family } = used.session;
+  return { ...tokens, ticket: (await issueToken(c.env.TOKEN_KEYS, "ticket", { sub, device, family })).token };
 }
 
 /**

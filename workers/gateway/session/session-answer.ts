@@ -1,11 +1,14 @@
 import type { Context } from "hono";
 import type { Session } from "../../../shared/api/sign-in.ts";
+import type { DeviceId, UserId } from "../../../shared/ids.ts";
 import type { SessionRef } from "../../../shared/rpc.ts";
-import { type Caller, issueToken } from "../auth/tokens.ts";
+import { issueToken } from "../auth/tokens.ts";
 import type { GatewayTypes } from "../context.ts";
 import { setRefreshCookie } from "./refresh-cookie.ts";
 
-interface SignedIn extends Caller {
+interface SignedIn {
+  readonly user: UserId;
+  readonly device: DeviceId;
   /** Where the device's refresh tokens have got. */
   readonly session: SessionRef;
   readonly isNew: boolean;
@@ -25,7 +28,7 @@ export async function sessionTokens(
   c: Context<GatewayTypes>,
   { user, device, session, cookie }: Omit<SignedIn, "isNew">,
 ): Promise<SessionTokens> {
-  const access = await issueToken(c.env.TOKEN_KEYS, "access", { sub: user, device });
+  const access = await issueToken(c.env.TOKEN_KEYS, "access", { sub: user, device, family: session.family });
   const refresh = await issueToken(c.env.TOKEN_KEYS, "refresh", { sub: user, device, session });
   if (cookie) setRefreshCookie(c, refresh.token);
   return {

@@ -3,9 +3,10 @@ import type { BodyOf } from "../../../shared/api/endpoint.ts";
 import type { completeSignIn, Session } from "../../../shared/api/sign-in.ts";
 import { Refusal } from "../../../shared/errors.ts";
 import type { DeviceId, UserId } from "../../../shared/ids.ts";
+import type { RegisterDevice, RegisterDeviceReply } from "../../../shared/rpc.ts";
 import { type ClaimsOf, issueToken } from "../auth/tokens.ts";
 import { BOOKMARK_HEADER, type Database, openPrimary } from "../database/database.ts";
-import { deleteUser, insertUser, userByPhoneHash } from "../database/users.ts";
+import { deleteUser, insertUser, userByPhoneHash, userExists } from "../database/users.ts";
 import { locationHintOf, placeOf } from "../location.ts";
 import type { Call } from "../serve.ts";
 import { sessionAnswer } from "../session/session-answer.ts";
@@ -83,12 +84,36 @@ async function createAccount(db: Database, { sub: phoneHash, phoneEnd }: Evidenc
   return { user: made.id, isNew: made.id === id };
 }
 
-async function admitDevice({ c, requestId }: Asking, account: { user: UserId; isNew: boolean }, wishes: Wishes) {
+interface Account {
+  readonly user: UserId;
+  readonly isNew: boolean;
+}
+
+async function admitDevice(asking: Asking, account: Account, wishes: Wishes): Promise<Session> {
+  const { c, requestId } = asking;
   const { device: wanted, revokeOthers, cookie } = wishes;
   const device = wanted.id ?? ulid();
-  const stub = c.env.USER.getByName(account.user, locationHintOf(c.req.raw));
-  const place = placeOf(c.req.raw);
-  const registered = await stub.registerDevice({ device, name: wanted.name, ...place, revokeOthers, requestId });
-  if (!registered.ok) throw new Refusal(registered.code);
+  const fields = { device, name: wanted.name, ...placeOf(c.req.raw), revokeOthers, requestId };
+  const registered = await register(asking, account, fields);
+  // Whose account goes while they sign in has nowhere to enter.
+  if (!registered.ok) throw new Refusal(registered.code === "not_found" ? "unauthenticated" : registered.code);
   return sessionAnswer(c, { ...account, device, session: registered.session, cookie });
+}
+
+/**
+ * An account that was removed while its owner signed in does not come back by that. One that stands in the database alone
+ * is of a sign-up that broke off before its first device: there it is begun. A removal takes the row first, so that a row
+ * which still stands afterwards shows that nobody was brought back.
+ */
+async function register({ c }: Asking, account: Account, fields: RegisterDevice): Promise<RegisterDeviceReply> {
+  const stub = c.env.USER.getByName(account.user, locationHintOf(c.req.raw));
+  if (account.isNew) return stub.registerDevice(fields);
+  const registered = await stub.registerDevice({ ...fields, mustExist: true });
+  if (registered.ok || registered.code !== "not_found") return registered;
+  const stands = () => userExists(openPrimary(c).db, account.user);
+  if (!(await stands())) return registered;
+  const begun = await stub.registerDevice(fields);
+  if (await stands()) return begun;
+  await stub.removePerson({ requestId: fields.requestId });
+  return registered;
 }
