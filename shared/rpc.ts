@@ -13,6 +13,7 @@ import {
   personBuckets,
   publicBuckets,
 } from "./limits.ts";
+import type { Alert } from "./protocol/down.ts";
 
 /**
  * What the objects may ask of each other: the only place where `user/` and `conversation/` meet.
@@ -286,7 +287,14 @@ export type PersonOverview = {
   blocked: UserId[];
   /** Strangers who have written and were not accepted. */
   requests: UserId[];
+  accepted: UserId[];
   conversations: ConversationId[];
+  /** What devices have still to show. */
+  alerts: (Omit<Alert, "type"> & { on: DeviceId })[];
+  /** ms since 1970; undefined if never. */
+  lastSeenAt: number | undefined;
+  /** When they were told that the account will be removed. */
+  warnedAt: number | undefined;
 };
 
 export const AskPresence = v.object({ viewer: UserId });

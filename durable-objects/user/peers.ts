@@ -55,7 +55,11 @@ export class Peers {
       hasPin: person.account.pin !== undefined,
       blocked: [...peers].filter(([, { isBlocked }]) => isBlocked).map(([id]) => id),
       requests: strangers.filter((id) => !peers.get(id)?.isAccepted && !peers.get(id)?.isBlocked),
+      accepted: [...peers].filter(([, { isAccepted }]) => isAccepted).map(([id]) => id),
       conversations,
+      alerts: [...person.devices.values()].flatMap(({ id, alerts }) => alerts.map((alert) => ({ ...alert, on: id }))),
+      lastSeenAt: person.lastSeenAt() || undefined,
+      warnedAt: person.account.warnedAt,
     };
   }
 

@@ -61,8 +61,9 @@ export class World {
     process.once("exit", () => rmSync(stateDir, { recursive: true, force: true, maxRetries: 3 }));
     const codes = await CodeReceiver.start();
     const tokenKeys = await makeTokenKeys();
+    const strict = { SIGN_IN_LIMIT_FACTOR: "1" };
     const wide = { SIGN_IN_LIMIT_FACTOR: "1000", SENDS_PER_MINUTE: "100000" };
-    const vars = { ...codes.vars, TOKEN_KEYS: tokenKeys, ...(options.isStrict ? {} : wide) };
+    const vars = { ...codes.vars, TOKEN_KEYS: tokenKeys, ...(options.isStrict ? strict : wide) };
     const system = await startSystem({ stateDir, quiet: true, vars });
     return new World(system, codes, tokenKeys, stateDir, options);
   }

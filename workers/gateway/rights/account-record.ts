@@ -12,11 +12,10 @@ import { holdsFor, usernamesOf } from "../database/usernames.ts";
 
 /** What is not listed, and why. */
 const notes = [
-  "Messages are not in this archive: they are encrypted, and only your devices can read them. The server keeps them, encrypted, until every device that they are for has them, and for 30 days at most. Who has written to whom, and when, is kept with them for as long. Your devices have your messages.",
+  "Messages are not in this archive: your devices have them. The server keeps each message until every device that it is for has it, and for 30 days at most, and with it who wrote it to whom, and when.",
   "Your phone number is stored nowhere. What is kept are its last digits, and a hash of it that is made with a secret key: by this hash you sign in, and others find you if you let them. The same hash names the record of the last day's codes for your number.",
   "Your PIN is stored nowhere, only a value that shows whether a PIN is the right one.",
   "For each device it is also kept how far it has got in each conversation, so that it misses nothing; how far its session has got; and for you how much you have asked for lately, so that nobody can flood the service.",
-  "Not listed here, but kept: whom you have written to, added to your contacts or accepted, so that what they write is no request; what each of your devices has still to show you, such as that another one was added; when you were last seen on a device that is gone by now; and when you were warned that the account is not used.",
   "Usernames that you gave up are kept for 30 days, as a hash that is made with a secret key, so that nobody takes your place.",
   "Messages that you attached to a report are sealed for those who run the service. Only their length is listed.",
   "What others keep about you is theirs: whether you are among their contacts, and whether they have blocked or reported you.",
@@ -44,7 +43,11 @@ export async function accountRecord({ db, user, overview, devices }: Sources) {
     contacts: contacts.map((contact) => ({ ...contact, addedAt: iso(contact.addedAt) })),
     blocked: overview.blocked.map(nameOf),
     requests: overview.requests.map(nameOf),
+    accepted: overview.accepted.map(nameOf),
     conversations: overview.conversations,
+    alerts: overview.alerts.map(({ at, ...alert }) => ({ ...alert, at: iso(at) })),
+    lastSeenAt: overview.lastSeenAt === undefined ? undefined : iso(overview.lastSeenAt),
+    warnedOfRemovalAt: overview.warnedAt === undefined ? undefined : iso(overview.warnedAt),
     reports: reports.map((report) => ({ ...report, at: iso(report.at) })),
   };
 }
@@ -66,9 +69,13 @@ async function rowsAbout(db: Database, user: UserId) {
 type NameOf = (user: UserId) => { readonly user: UserId; readonly name: string | undefined };
 
 /** Who they are; without a name if they do not exist any more. */
-async function namesIn(db: Database, { blocked, requests }: PersonOverview, privacy: Privacy): Promise<NameOf> {
+async function namesIn(
+  db: Database,
+  { blocked, requests, accepted }: PersonOverview,
+  privacy: Privacy,
+): Promise<NameOf> {
   const exceptions = Object.values(privacy).flatMap(({ except }) => except);
-  const people = await peopleById(db, [...blocked, ...requests, ...exceptions]);
+  const people = await peopleById(db, [...blocked, ...requests, ...accepted, ...exceptions]);
   const names = new Map(people.map(({ user, name }) => [user, name]));
   return (user) => ({ user, name: names.get(user) });
 }
