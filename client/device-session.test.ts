@@ -258,3 +258,13 @@ describe("the end of a session", () => {
     expect(await store.loadSession()).toBeUndefined();
   });
 });
+
+test("what is forgotten while it is renewed stays forgotten", async () => {
+  const session = await begin();
+  server.on(REFRESH, async () => {
+    await session.forget();
+    return refusal("unauthenticated", 401);
+  });
+  await expect(session.refresh()).rejects.toMatchObject({ code: "signed_out" });
+  expect(await store.loadSession()).toBeUndefined();
+});

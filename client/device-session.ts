@@ -155,11 +155,16 @@ export class DeviceSession {
       return await this.#http.call(refreshSession, { body });
     } catch (error) {
       if (!hasCode(error, "unauthenticated")) throw error;
-      const { user, device } = this;
-      this.#end();
-      await this.#save({ user, device, isSignedOut: true });
+      // Signed out by its own app meanwhile: nothing of the session stays, this neither.
+      if (!this.#isOver) await this.#saveAsOver();
       throw new ChatError("signed_out", { requestId: error.requestId, cause: error });
     }
+  }
+
+  async #saveAsOver(): Promise<void> {
+    const { user, device } = this;
+    this.#end();
+    await this.#save({ user, device, isSignedOut: true });
   }
 
   /** @param attempt the one that is under way with this token */

@@ -155,6 +155,7 @@ export const REMOVAL_RETRY_MS = 30_000;
 export const REMOVAL_SETTLE_MS = 50;
 /** What the other side of a block or an acceptance has not confirmed is told again after this. */
 export const PEER_RETRY_MS = 30_000;
+export const MAX_PARALLEL_TELLINGS = 16;
 /** An answer waits so long for a removal to be complete; it goes on without being waited for. */
 export const REMOVAL_ANSWER_MS = 10_000;
 
@@ -195,6 +196,8 @@ export const personBuckets = {
   username: { capacity: 10, refillMs: 3_600_000, whenStoreFails: "refuse" },
   report: { capacity: 20, refillMs: 3_600_000, whenStoreFails: "refuse" },
   device_link: { capacity: 10, refillMs: 600_000, whenStoreFails: "refuse" },
+  /** People written to for the first time: nobody has so many new friends, but who sends unwanted messages has. */
+  first_contact: { capacity: 200, refillMs: 432_000, whenStoreFails: "refuse" },
   export: { capacity: 3, refillMs: 8 * 3_600_000, whenStoreFails: "refuse" },
   /** In memory: what it keeps from is a loop, not a thief. */
   refresh: { capacity: 60, refillMs: 10_000, whenStoreFails: "refuse" },

@@ -21,4 +21,8 @@ export class PendingCalls {
     this.#pending.get(call)?.reject(error);
     this.#pending.delete(call);
   }
+
+  failAll(error: Error): void {
+    for (const call of [...this.#pending.keys()]) this.fail(call, error);
+  }
 }

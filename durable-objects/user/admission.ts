@@ -1,8 +1,7 @@
 import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
-import { MAX_DEVICES_PER_USER, type PersonBucket, PIN_DECAY_MS, personBuckets } from "../../shared/limits.ts";
+import { MAX_DEVICES_PER_USER, PIN_DECAY_MS } from "../../shared/limits.ts";
 import type { Admit, AdmitReply, AssessSignIn, AssessSignInReply } from "../../shared/rpc.ts";
 import { isSameText } from "../runtime/same-text.ts";
-import { take } from "../runtime/token-bucket.ts";
 import type { Person } from "./person.ts";
 
 /** Who may ask for something in this person's name, how often, and who may become one of their devices. */
@@ -16,7 +15,7 @@ export class Admission {
   admit({ device, family, bucket, cost }: Admit): AdmitReply {
     if (this.#person.devices.get(device)?.session?.family !== family)
       return { ok: false, code: "unauthenticated", retry: "never" };
-    const retry = this.#take(bucket, cost);
+    const retry = this.#person.take(bucket, cost);
     return retry === undefined ? { ok: true } : { ok: false, code: "rate_limited", retry };
   }
 
@@ -37,22 +36,13 @@ export class Admission {
     if (person.account.removal) return refuse("rate_limited", defaultRetry.unavailable);
     if (person.account.pin !== undefined) {
       if (verifier === undefined) return refuse("pin_required");
-      const retry = this.#take("pin", 1);
+      const retry = this.#person.take("pin", 1);
       if (retry !== undefined) return refuse("rate_limited", retry);
       if (!isSameText(verifier, person.account.pin)) return refuse("pin_wrong");
     }
     const isKnown = device !== undefined && person.devices.has(device);
     const isFull = person.devices.size >= MAX_DEVICES_PER_USER && !isKnown && !revokeOthers;
     return isFull ? refuse("too_many_devices") : { ok: true };
-  }
-
-  /** @returns when to try again, if there is not enough */
-  #take(name: PersonBucket, cost: number): number | undefined {
-    const { store, now } = this.#person;
-    const taken = take(personBuckets[name], store.bucket(name), cost, now);
-    if (!taken.ok) return Math.max(1, taken.retryMs);
-    store.saveBucket(name, taken.state);
-    return undefined;
   }
 }
 

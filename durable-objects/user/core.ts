@@ -46,7 +46,7 @@ export class UserCore {
     this.#devices = new Devices(this.#person);
     this.#admission = new Admission(this.#person);
     this.#peers = new Peers(this.#person, this.#sends);
-    this.#removal = new Removal(this.#person, this.#devices, this.#sends);
+    this.#removal = new Removal(this.#person, this.#devices, this.#sends, this.#peers);
     this.#person.onAccept = (conversation) => this.#receipts.reveal(conversation);
     this.#person.onForget = (conversation) => this.#catchUp.forget(conversation);
     this.#person.onDisconnect = (socket) => this.#catchUp.closed(socket);

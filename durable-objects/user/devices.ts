@@ -117,7 +117,7 @@ export class Devices {
       device.alerts = [...device.alerts, alert].slice(-MAX_ALERTS_PER_DEVICE);
       const socket = person.socketOf(device.id);
       if (socket?.greeted) person.send(socket, { type: "alert", ...alert });
-      else person.owePush(device);
+      else if (!socket) person.owePush(device);
       person.store.save(device);
     }
   }
@@ -131,6 +131,7 @@ export class Devices {
   noted(socket: Socket, alert: number): void {
     const device = this.#person.devices.get(socket.device);
     const left = device?.alerts.filter((standing) => standing.alert > alert);
+    if (device) device.calledForAlert = Math.max(device.calledForAlert, Math.min(alert, device.lastAlert));
     if (!device || !left || left.length === device.alerts.length) return;
     device.alerts = left;
     this.#person.store.save(device);
@@ -147,6 +148,7 @@ export class Devices {
       place: undefined,
       alerts: [],
       lastAlert: 0,
+      calledForAlert: 0,
       epoch: 0,
       isOpen: false,
       isSuspect: this.#person.store.conversations().length > 0,

@@ -245,7 +245,10 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
    */
   #handle(event: UserEvent): void {
     try {
-      for (const effect of this.#wake().handle(event, Date.now())) this.#do(effect);
+      const effects = this.#wake().handle(event, Date.now());
+      for (const effect of effects) this.#do(effect);
+      // Whoever still waits for an answer waits for nobody.
+      if (effects.some((effect) => effect.do === "wipe")) this.#calls.failAll(new Error("gone"));
     } catch (error) {
       log("error", "user.failed", { user: this.#id, method: event.type, ...errorFields(error) });
       this.ctx.abort("the core threw");

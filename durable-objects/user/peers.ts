@@ -1,5 +1,5 @@
 import { type ConversationId, directConversation, directMembers, directPeer, type UserId } from "../../shared/ids.ts";
-import { MAX_BLOCKED_PER_USER, PEER_RETRY_MS, REMOVAL_SETTLE_MS } from "../../shared/limits.ts";
+import { MAX_BLOCKED_PER_USER, MAX_PARALLEL_TELLINGS, PEER_RETRY_MS, REMOVAL_SETTLE_MS } from "../../shared/limits.ts";
 import type {
   AskPresence,
   ForgetPeer,
@@ -19,6 +19,7 @@ export class Peers {
   readonly #sends: Sends;
   /** Others who are just being told: one thing at a time, or the earlier might arrive later. */
   readonly #telling = new Set<UserId>();
+  #turn = 0;
 
   constructor(person: Person, sends: Sends) {
     this.#person = person;
@@ -29,8 +30,9 @@ export class Peers {
   set(call: CallId, { peer, change, requestId }: SetPeer): void {
     const person = this.#person;
     if (!person.store.exists || person.account.removal) return person.emit({ do: "fail", call });
-    const isTooMuch = change === "block" && (peer === person.id || this.#blockedCount() >= MAX_BLOCKED_PER_USER);
-    if (isTooMuch) return person.reply(call, { ok: false, code: "too_many" });
+    const isNew = change === "block" && !person.peer(peer).isBlocked;
+    if (peer === person.id || (isNew && this.#blockedCount() >= MAX_BLOCKED_PER_USER))
+      return person.reply(call, { ok: false, code: "too_many" });
     if (change === "accept") person.accept(peer, true);
     else this.#setBlocked(peer, change === "block");
     if (!person.peer(peer).isUntold) return person.reply(call, { ok: true });
@@ -40,10 +42,18 @@ export class Peers {
     });
   }
 
-  /** What others have still to be told. */
+  /** Somebody is just being told something. */
+  isTelling(peer: UserId): boolean {
+    return this.#telling.has(peer);
+  }
+
+  /** What others have still to be told: some of them, anyone's turn comes, and as long as there are any an alarm stands. */
   tellUntold(): void {
-    if (this.#person.account.removal) return;
-    for (const peer of this.#person.store.untoldPeers()) this.#tell(peer, "", () => {});
+    const untold = this.#person.store.untoldPeers();
+    const from = untold.length > MAX_PARALLEL_TELLINGS ? this.#turn % untold.length : 0;
+    this.#turn += MAX_PARALLEL_TELLINGS;
+    const next = [...untold.slice(from), ...untold.slice(0, from)].slice(0, MAX_PARALLEL_TELLINGS);
+    for (const peer of next) this.#tell(peer, "", () => {});
   }
 
   overview(): PersonOverview {
@@ -98,10 +108,13 @@ export class Peers {
   /** The other person first: about somebody who is gone nothing may be kept, here or in the conversation. */
   #tell(peer: UserId, requestId: string, then: (isTold: boolean) => void): void {
     const person = this.#person;
+    if (person.account.removal) return then(false);
     if (this.#telling.has(peer)) {
       return person.later(REMOVAL_SETTLE_MS, () => this.#tell(peer, requestId, then));
     }
     this.#telling.add(peer);
+    // Whatever becomes of this object meanwhile.
+    person.store.armBy(person.now + PEER_RETRY_MS);
     person.request({ to: "user", id: peer, method: "notePeer", args: { peer: person.id } }, (result) => {
       if (!result.ok) return this.#told(peer, undefined, then);
       if ((result.value as NotePeerReply).isHere) return this.#tellConversation(peer, requestId, then);
@@ -114,7 +127,7 @@ export class Peers {
   #tellConversation(peer: UserId, requestId: string, then: (isTold: boolean) => void): void {
     const person = this.#person;
     const { version, isBlocked } = person.peer(peer);
-    if (version === 0) return this.#told(peer, version, then);
+    if (version === 0 || person.account.removal) return this.#told(peer, version, then);
     const id = directConversation(peer, person.id);
     const args = { user: person.id, blocked: isBlocked, version, requestId };
     person.request({ to: "conversation", id, method: "setBlock", args }, (result) => {
@@ -127,8 +140,8 @@ export class Peers {
     const person = this.#person;
     this.#telling.delete(peer);
     const standing = person.store.peer(peer);
-    if (version === undefined) person.store.armBy(person.now + PEER_RETRY_MS);
-    else if (standing?.isUntold && standing.version === version) person.setPeer(peer, { ...standing, isUntold: false });
+    if (version !== undefined && standing?.isUntold && standing.version === version)
+      person.setPeer(peer, { ...standing, isUntold: false });
     then(version !== undefined);
   }
 

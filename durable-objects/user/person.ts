@@ -16,13 +16,16 @@ import {
   IDLE_WARNING_MS,
   MAX_DIRTY_PER_DEVICE,
   MAX_OFFENCES_PER_MINUTE,
+  type PersonBucket,
+  personBuckets,
   SENDS_PER_MINUTE,
   SOCKET_SILENCE_MS,
 } from "../../shared/limits.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { AskWatermarkReply, Watermark } from "../../shared/rpc.ts";
+import { take } from "../runtime/token-bucket.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
-import { isUnacked, prune, type Socket, type SocketId } from "./socket.ts";
+import { isUnacked, prune, type Socket, type SocketId, type Track } from "./socket.ts";
 import { type Account, type Device, type Peer, RECEIPTS_ONLY, stranger, type UserStore } from "./store.ts";
 
 const nothing: Watermark = { delivered: 0, read: 0, kept: 0 };
@@ -104,6 +107,14 @@ export class Person {
     if (at <= this.account.seenAt) return;
     this.account.seenAt = at;
     this.store.saveAccount(this.account);
+  }
+
+  /** Takes from one of the person's buckets. @returns when to try again (ms), if there is not enough */
+  take(name: PersonBucket, cost: number): number | undefined {
+    const taken = take(personBuckets[name], this.store.bucket(name), cost, this.now);
+    if (!taken.ok) return Math.max(1, taken.retryMs);
+    this.store.saveBucket(name, taken.state);
+    return undefined;
   }
 
   // ── effects ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,24 +209,20 @@ export class Person {
    * Ends a connection: what was sent and not acked becomes dirty, and a device that may not have seen what others wrote is
    * owed a push, be it from this connection or from before: it may have been here too short a time to catch up.
    * @param reason what to tell the device; undefined when the socket is already gone
+   * @param seenAt when it was last known to be there
    */
-  disconnect(socket: Socket, reason?: CloseReason): void {
+  disconnect(socket: Socket, reason?: CloseReason, seenAt = this.now): void {
     if (!this.sockets.delete(socket.id)) return;
     this.#changed.delete(socket);
     this.onDisconnect(socket.id);
     const device = this.devices.get(socket.device);
     if (device?.epoch === socket.id) {
       device.isOpen = false;
-      device.seenAt = this.now;
+      device.seenAt = seenAt;
       device.budget = { allowance: socket.allowance, frames: socket.frames, offences: socket.offences };
-      for (const [conversation, track] of socket.tracks) {
-        const dirty = device.dirty.get(conversation);
-        // It has said itself that it has everything up to there: the next catch-up goes on from there.
-        if (dirty) dirty.since = Math.max(dirty.since, track.acked);
-        if (isUnacked(track)) this.markDirty(device, conversation, track.low, track.foreign > track.acked);
-      }
-      const isWaitedFor = device.alerts.length > 0 || [...device.dirty.values()].some((dirty) => dirty.pushed);
-      if (isWaitedFor) this.owePush(device);
+      for (const [conversation, track] of socket.tracks) this.#keepTrack(device, conversation, track);
+      const isMissed = [...device.dirty.values()].some((dirty) => dirty.pushed);
+      if (isMissed || device.lastAlert > device.calledForAlert) this.owePush(device);
       this.store.save(device);
     }
     if (!reason) return;
@@ -223,17 +230,27 @@ export class Person {
     this.emit({ do: "close", socket: socket.id, reason });
   }
 
+  /** What the connection has shown goes with it otherwise. */
+  #keepTrack(device: Device, conversation: ConversationId, track: Track): void {
+    const dirty = device.dirty.get(conversation);
+    // It has said itself that it has everything up to there: the next catch-up goes on from there.
+    if (dirty) dirty.since = Math.max(dirty.since, track.acked);
+    if (isUnacked(track)) this.markDirty(device, conversation, track.low, track.foreign > track.acked);
+    this.#keepWithheld(conversation, track);
+  }
+
   /** Closes sockets from which not even an answered ping was heard: the device is gone and wants pushes. */
   disconnectSilent(): void {
     for (const socket of this.sockets.values()) {
       const heard = Math.max(socket.heardAt, this.#surroundings.lastHeard(socket.id));
-      if (this.now - heard > SOCKET_SILENCE_MS) this.disconnect(socket, "restarting");
+      if (this.now - heard > SOCKET_SILENCE_MS) this.disconnect(socket, "restarting", heard);
     }
   }
 
   /** An alarm asks for the push; the caller saves the device. */
   owePush(device: Device): void {
     device.owesPush = true;
+    device.calledForAlert = device.lastAlert;
     this.store.armBy(this.now);
   }
 
@@ -297,7 +314,7 @@ export class Person {
   }
 
   /**
-   * What they write is no request any more; what was withheld from them is told as far as open connections show it.
+   * What they write is no request any more; what was withheld from them is told.
    * @param isUntold they have not heard yet that something is kept about them here
    */
   accept(id: UserId, isUntold: boolean): void {
@@ -305,6 +322,15 @@ export class Person {
     if (peer.isAccepted) return;
     this.setPeer(id, { ...peer, isAccepted: true, isUntold: isUntold || peer.isUntold });
     this.onAccept(directConversation(id, this.id));
+  }
+
+  /** How far this person has got with what a stranger wrote, for when they are accepted. */
+  #keepWithheld(conversation: ConversationId, { acked: delivered, read }: Track): void {
+    const id = directPeer(conversation, this.id);
+    if (id === undefined || this.peer(id).isAccepted) return;
+    const peer = this.peer(id);
+    if (delivered <= peer.delivered && read <= peer.read) return;
+    this.setPeer(id, { ...peer, delivered: Math.max(delivered, peer.delivered), read: Math.max(read, peer.read) });
   }
 
   /** A stranger, or somebody blocked, learns nothing of what becomes of their messages (docs/protocol.md R12). */

@@ -51,8 +51,11 @@ export class Receipts {
 
   /** The peer may know from now on how far this person has got. */
   reveal(conversation: ConversationId): void {
-    const watermark = this.#person.watermark(conversation);
-    if (watermark.delivered > 0) this.#announce(conversation, watermark, true);
+    const now = this.#person.watermark(conversation);
+    const before = this.#person.peer(directPeer(conversation, this.#person.id) ?? "");
+    const read = Math.max(now.read, before.read);
+    const delivered = Math.max(now.delivered, before.delivered, read);
+    if (delivered > 0) this.#announce(conversation, { delivered, read }, true);
   }
 
   #raise(socket: Socket, conversation: ConversationId, seq: Seq, isRead: boolean): void {
@@ -124,6 +127,8 @@ export class Receipts {
   }
 
   #tell(conversation: ConversationId, announcing: Announcing): void {
+    // It would be marked with others after they have forgotten this person.
+    if (this.#person.account.removal) return;
     announcing.told = announcing.wanted;
     announcing.toldAt = this.#person.now;
     const peer = directPeer(conversation, this.#person.id);

@@ -9,8 +9,8 @@ import {
 } from "../../shared/limits.ts";
 import type { EraseMemberReply, RemovePerson, RemovePersonReply } from "../../shared/rpc.ts";
 import type { Devices } from "./devices.ts";
-import type { CallId, Request, Result } from "./effects.ts";
-import { relationsOf } from "./peers.ts";
+import type { CallId } from "./effects.ts";
+import { type Peers, relationsOf } from "./peers.ts";
 import type { Person } from "./person.ts";
 import type { Sends } from "./sends.ts";
 
@@ -29,14 +29,16 @@ export class Removal {
   readonly #person: Person;
   readonly #devices: Devices;
   readonly #sends: Sends;
+  readonly #peers: Peers;
   #isRunning = false;
   #isDone = false;
   #waiting: CallId[] = [];
 
-  constructor(person: Person, devices: Devices, sends: Sends) {
+  constructor(person: Person, devices: Devices, sends: Sends, peers: Peers) {
     this.#person = person;
     this.#devices = devices;
     this.#sends = sends;
+    this.#peers = peers;
   }
 
   /** Asked for by the person, or by the time that nobody was seen. */
@@ -85,10 +87,16 @@ export class Removal {
     this.#person.store.armBy(this.#person.now + REMOVAL_RETRY_MS);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#ask({ to: "records" }, (value) => {
-      this.#count(value as Records);
+    this.#person.request({ to: "records" }, (result) => {
+      if (!result.ok) return this.#breakOff();
+      this.#count(result.value as Records);
       this.#conversations();
     });
+  }
+
+  /** The next alarm goes on with what is left. */
+  #breakOff(): void {
+    this.#isRunning = false;
   }
 
   /** Kept, for whoever repeats this after a crash finds none of it any more. */
@@ -104,63 +112,67 @@ export class Removal {
   #conversations(): void {
     const { peers, groups } = relationsOf(this.#person);
     const steps = [
-      ...[...peers].map((peer) => (then: () => void) => this.#leavePeer(peer, then)),
-      ...groups.map((group) => (then: () => void) => this.#leave(group, then)),
+      ...[...peers].map(
+        (peer): Step =>
+          (done) =>
+            this.#leavePeer(peer, done),
+      ),
+      ...groups.map(
+        (group): Step =>
+          (done) =>
+            this.#leaveGroup(group, done),
+      ),
     ];
     if (steps.length === 0) return this.#finish();
-    this.#inTurn(steps, () => this.#conversations());
-  }
-
-  /** Some steps at a time; one that fails leaves all the rest to the next alarm. */
-  #inTurn(steps: ((then: () => void) => void)[], then: () => void): void {
-    let left = steps.length;
-    const next = (): void => steps.shift()?.(done);
-    const done = (): void => {
-      left--;
-      if (left === 0) then();
-      else next();
-    };
-    for (let lane = 0; lane < MAX_PARALLEL_REMOVALS; lane++) next();
+    inLanes(steps, (areAllDone) => (areAllDone ? this.#conversations() : this.#breakOff()));
   }
 
   /**
-   * First they stop writing here, then the conversation goes, then what it may have brought them meanwhile. A
-   * conversation with oneself has nobody else.
+   * First they stop writing here, then the conversation goes, then what it may have brought them meanwhile; only then is
+   * it forgotten that there was anything. What is just being said to them ends before: it would bring them back.
    */
-  #leavePeer(peer: UserId, then: () => void): void {
+  #leavePeer(peer: UserId, done: Done): void {
     const person = this.#person;
     const conversation = directConversation(peer, person.id);
-    if (peer === person.id) return this.#leave(conversation, then);
-    const { requestId = "" } = person.account.removal ?? {};
-    const forget = { to: "user", id: peer, method: "forgetPeer", args: { peer: person.id, requestId } } as const;
-    this.#ask(forget, () =>
-      this.#leave(conversation, () =>
-        this.#ask(forget, () => {
-          person.store.removePeer(peer);
-          then();
-        }),
-      ),
-    );
-  }
-
-  /** What is just being sent there ends first: it would bring the conversation back. */
-  #leave(conversation: ConversationId, then: () => void): void {
-    const person = this.#person;
-    if (this.#sends.abandon(conversation))
-      return person.later(REMOVAL_SETTLE_MS, () => this.#leave(conversation, then));
-    const { requestId = "", devices = [] } = person.account.removal ?? {};
-    const args = { user: person.id, devices: [...devices], requestId };
-    this.#ask({ to: "conversation", id: conversation, method: "eraseMember", args }, (value) => {
-      if (person.account.removal && (value as EraseMemberReply).found) person.account.removal.conversations++;
-      person.store.removeConversation(conversation);
-      then();
+    if (this.#sends.abandon(conversation) || this.#peers.isTelling(peer)) {
+      return person.later(REMOVAL_SETTLE_MS, () => this.#leavePeer(peer, done));
+    }
+    const forgotten = (isDone: boolean): void => {
+      if (isDone) person.store.removePeer(peer);
+      if (isDone) person.store.removeConversation(conversation);
+      done(isDone);
+    };
+    // A conversation with oneself has nobody else.
+    if (peer === person.id) return this.#erase(conversation, forgotten);
+    this.#forgetAt(peer, (isFirstDone) => {
+      if (!isFirstDone) return done(false);
+      this.#erase(conversation, (isErased) => (isErased ? this.#forgetAt(peer, forgotten) : done(false)));
     });
   }
 
-  #ask(request: Request, then: (value: unknown) => void): void {
-    this.#person.request(request, (result: Result) => {
-      if (result.ok) then(result.value);
-      else this.#isRunning = false;
+  #leaveGroup(group: ConversationId, done: Done): void {
+    if (this.#sends.abandon(group)) {
+      return this.#person.later(REMOVAL_SETTLE_MS, () => this.#leaveGroup(group, done));
+    }
+    this.#erase(group, (isErased) => {
+      if (isErased) this.#person.store.removeConversation(group);
+      done(isErased);
+    });
+  }
+
+  #forgetAt(peer: UserId, done: Done): void {
+    const { requestId = "" } = this.#person.account.removal ?? {};
+    const args = { peer: this.#person.id, requestId };
+    this.#person.request({ to: "user", id: peer, method: "forgetPeer", args }, ({ ok }) => done(ok));
+  }
+
+  #erase(id: ConversationId, done: Done): void {
+    const { removal } = this.#person.account;
+    const { requestId = "", devices = [] } = removal ?? {};
+    const args = { user: this.#person.id, devices: [...devices], requestId };
+    this.#person.request({ to: "conversation", id, method: "eraseMember", args }, (result) => {
+      if (result.ok && removal && (result.value as EraseMemberReply).found) removal.conversations++;
+      done(result.ok);
     });
   }
 
@@ -179,4 +191,22 @@ export class Removal {
     };
     for (const call of this.#waiting.splice(0)) this.#person.reply(call, reply);
   }
+}
+
+type Done = (isDone: boolean) => void;
+type Step = (done: Done) => void;
+
+/** Some steps at a time, each once; one that fails does not keep the others from their turn. */
+function inLanes(steps: readonly Step[], then: (areAllDone: boolean) => void): void {
+  const waiting = [...steps];
+  let left = steps.length;
+  let areAllDone = true;
+  const next = (): void =>
+    waiting.shift()?.((isDone) => {
+      left--;
+      areAllDone &&= isDone;
+      if (left === 0) then(areAllDone);
+      else next();
+    });
+  for (let lane = 0; lane < MAX_PARALLEL_REMOVALS; lane++) next();
 }

@@ -161,8 +161,11 @@ export class Sends {
     const peer = directPeer(conversation, this.#person.id);
     if (peer === undefined || this.#person.knows(conversation)) return this.#append(conversation, queue, batch, via);
     this.#person.request({ to: "user", id: peer, method: "isRegistered", args: undefined }, (result) => {
-      if (result.ok && result.value === true) return this.#append(conversation, queue, batch, via);
-      this.#settle(conversation, queue, batch, refuseAll(batch, result.ok ? "not_found" : "unavailable"));
+      if (!result.ok) return this.#settle(conversation, queue, batch, refuseAll(batch, "unavailable"));
+      if (result.value !== true) return this.#settle(conversation, queue, batch, refuseAll(batch, "not_found"));
+      const retry = this.#person.take("first_contact", 1);
+      if (retry === undefined) this.#append(conversation, queue, batch, via);
+      else this.#settle(conversation, queue, batch, refuseAll(batch, "rate_limited", retry));
     });
   }
 
@@ -274,6 +277,6 @@ function bySeq(a: { seq: number }, b: { seq: number }): number {
   return a.seq - b.seq;
 }
 
-function refuseAll(batch: readonly Outgoing[], code: "not_found" | "unavailable"): Appended[] {
-  return batch.map(({ id }) => ({ ok: false, id, code, retry: code === "unavailable" ? 1_000 : "never" }));
+function refuseAll(batch: readonly Outgoing[], code: ErrorCode, retry: Retry = defaultRetry[code]): Appended[] {
+  return batch.map(({ id }) => ({ ok: false, id, code, retry }));
 }

@@ -40,6 +40,8 @@ export interface Device {
   /** What its person has still to be shown there, and the number of the last one. */
   alerts: Omit<Alert, "type">[];
   lastAlert: number;
+  /** Of the last alert that a push was asked for: a device that never notes them is not called for each for ever. */
+  calledForAlert: number;
   /** Epoch of its last connection. */
   epoch: Cursor;
   /** That connection has not ended as far as is stored. */
@@ -94,9 +96,15 @@ export interface Peer {
   readonly version: number;
   /** The conversation, or the other person, may not have heard of it yet: an alarm tells them again. */
   readonly isUntold: boolean;
+  /** How far this person has got with what they write, and has not told them: for when they are accepted. */
+  readonly delivered: Cursor;
+  readonly read: Cursor;
 }
 
-export const stranger: Peer = { isAccepted: false, isBlocked: false, version: 0, isUntold: false };
+export const stranger: Peer = {
+  ...{ isAccepted: false, isBlocked: false, version: 0, isUntold: false },
+  ...{ delivered: 0, read: 0 },
+};
 
 /** How full a bucket was, and when. */
 export interface Level {
@@ -118,7 +126,8 @@ const migrations: readonly Migration[] = [
     apply: (storage) => {
       storage.run("CREATE TABLE account (id INTEGER PRIMARY KEY, packed TEXT NOT NULL)");
       storage.run(
-        "CREATE TABLE peer (id TEXT PRIMARY KEY, accepted INTEGER, blocked INTEGER, version INTEGER, untold INTEGER) WITHOUT ROWID",
+        `CREATE TABLE peer (id TEXT PRIMARY KEY, accepted INTEGER, blocked INTEGER, version INTEGER, untold INTEGER,
+          delivered INTEGER, read INTEGER) WITHOUT ROWID`,
       );
       storage.run("CREATE TABLE bucket (name TEXT PRIMARY KEY, level REAL, at INTEGER) WITHOUT ROWID");
     },
@@ -218,10 +227,10 @@ export class UserStore {
     return this.#storage.all<{ id: UserId }>("SELECT id FROM peer WHERE untold = 1").map(({ id }) => id);
   }
 
-  savePeer(id: UserId, { isAccepted, isBlocked, version, isUntold }: Peer): void {
+  savePeer(id: UserId, { isAccepted, isBlocked, version, isUntold, delivered, read }: Peer): void {
     this.#storage.run(
-      "INSERT OR REPLACE INTO peer (id, accepted, blocked, version, untold) VALUES (?, ?, ?, ?, ?)",
-      ...[id, Number(isAccepted), Number(isBlocked), version, Number(isUntold)],
+      "INSERT OR REPLACE INTO peer (id, accepted, blocked, version, untold, delivered, read) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      ...[id, Number(isAccepted), Number(isBlocked), version, Number(isUntold), delivered, read],
     );
   }
 
@@ -249,14 +258,25 @@ interface PeerRow extends SqlRow {
   blocked: number;
   version: number;
   untold: number;
+  delivered: Cursor;
+  read: Cursor;
 }
 
-function peerOf({ accepted, blocked, version, untold }: PeerRow): Peer {
-  return { isAccepted: accepted === 1, isBlocked: blocked === 1, version, isUntold: untold === 1 };
+function peerOf({ accepted, blocked, version, untold, delivered, read }: PeerRow): Peer {
+  const flags = { isAccepted: accepted === 1, isBlocked: blocked === 1, isUntold: untold === 1 };
+  return { ...flags, version, delivered, read };
 }
 
 /** What rows of an older version lack. */
-const added = { sessions: 0, session: undefined, seenAt: 0, place: undefined, alerts: [], lastAlert: 0 };
+const added = {
+  sessions: 0,
+  session: undefined,
+  seenAt: 0,
+  place: undefined,
+  alerts: [],
+  lastAlert: 0,
+  calledForAlert: 0,
+};
 
 function pack(device: Device): string {
   return JSON.stringify({ ...device, dirty: [...device.dirty].map(([id, { since, pushed }]) => [id, since, pushed]) });

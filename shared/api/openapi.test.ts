@@ -82,6 +82,8 @@ describe("the OpenAPI document", () => {
   it("names every bucket where it stands in the way", () => {
     const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
     const used = new Set(operations.flatMap((operation) => operation["x-buckets"] ?? []));
+    // Stands in the way of `send`, on the socket.
+    used.add("first_contact");
     expect([...used].toSorted()).toEqual(Object.keys({ ...publicBuckets, ...personBuckets }).toSorted());
   });
 });

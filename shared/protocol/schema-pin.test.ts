@@ -14,7 +14,7 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 const pinned = {
   subprotocol: "sandpiper.v1",
   wire: "af3385e4311ff37a162e1834e0a7ed464e3f9f020320376f80b012ff45871beb",
-  calls: "27667858465e093dab108229c3dd8a2caab5dfcd5de75a32bf2b0bb791d7750d",
+  calls: "2733b0568735aca96a298b5b79456913b3966383db07e1b6b6850c263f8b4ae7",
 };
 
 const wire = {

@@ -1,15 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { UserEvent } from "../../durable-objects/user/effects.ts";
+import { directConversation } from "../../shared/ids.ts";
 import {
   IDLE_REMOVAL_MS,
   IDLE_WARNING_MS,
   MAX_ALERTS_PER_DEVICE,
+  MAX_PARALLEL_REMOVALS,
+  PEER_RETRY_MS,
   PIN_DECAY_MS,
   personBuckets,
   REFRESH_GRACE_MS,
 } from "../../shared/limits.ts";
 import type { RegisterDeviceReply, SessionRef } from "../../shared/rpc.ts";
-import { alice, body, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
+import { alice, bob, body, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
 
 type Ask = UserEvent extends infer Event
   ? Event extends { type: string; call: number }
@@ -203,7 +206,7 @@ describe("a sign-in", () => {
     silent.connect(phone);
     silent.lastHeardAt = silent.now;
     silent.now += 30 * PIN_DECAY_MS;
-    expect(ask(silent, { type: "listDevices" })).toMatchObject([{ isOnline: false }]);
+    expect(ask(silent, { type: "listDevices" })).toMatchObject([{ isOnline: false, lastSeenAt: silent.lastHeardAt }]);
   });
 
   it("counts as seen whoever registered a device, also if that never connected and is gone", () => {
@@ -254,6 +257,23 @@ describe("an alert", () => {
     expect(driver.of("alert")).toHaveLength(2);
   });
 
+  it("calls a device once, also one that never notes anything", () => {
+    const driver = new UserDriver(phone);
+    const shown = driver.connect(phone);
+    ask(driver, { type: "raiseAlert", args: { kind: "code_requested", requestId: "" } });
+    driver.close(shown);
+    driver.do({ type: "alarm" });
+    driver.answer(() => null);
+    const pushesAfter: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      driver.close(driver.connect(phone));
+      driver.do({ type: "alarm" });
+      driver.answer(() => null);
+      pushesAfter.push(driver.everAsked.filter(({ request }) => request.to === "push").length);
+    }
+    expect(pushesAfter).toEqual([1, 1, 1]);
+  });
+
   it("keeps so many and no more", () => {
     const driver = new UserDriver(phone);
     for (let count = 0; count < MAX_ALERTS_PER_DEVICE + 5; count++) {
@@ -285,6 +305,17 @@ describe("a stranger", () => {
     expect(asksOf(driver, "notifyReceipt")).toMatchObject([{ request: { args: { delivered: 1, read: 1 } } }]);
     driver.answer(() => ({ isHere: true, everyDevice: true }));
     expect(ask(driver, { type: "overview" })).toMatchObject({ requests: [] });
+  });
+
+  it("R12 is told on being accepted what an earlier connection has shown", () => {
+    const { driver, socket } = written();
+    driver.up(socket, { type: "read", conversation: chat, seq: 1 });
+    driver.close(socket);
+    driver.hibernate();
+    driver.connect(phone);
+    driver.asked = [];
+    driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: "accept", requestId: "" } });
+    expect(asksOf(driver, "notifyReceipt")).toMatchObject([{ request: { args: { delivered: 1, read: 1 } } }]);
   });
 
   it("R12 is accepted by an answer", () => {
@@ -321,6 +352,25 @@ describe("a stranger", () => {
   });
 });
 
+describe("whoever writes to people for the first time", () => {
+  it("reaches so many of them, and has to wait before the next", () => {
+    const driver = new UserDriver(phone);
+    const socket = driver.connect(phone);
+    const { capacity } = personBuckets.first_contact;
+    const writeTo = (number: number) => {
+      driver.now += 1_000;
+      const conversation = directConversation(bob, idOf("0C", number));
+      driver.up(socket, { type: "send", id: idOf("00", number), conversation }, body);
+      driver.answer((request) => ("method" in request && request.method === "isRegistered" ? true : undefined));
+      driver.asked = [];
+    };
+    for (let number = 1; number <= capacity; number++) writeTo(number);
+    expect(driver.of("error").filter(({ code }) => code === "rate_limited")).toEqual([]);
+    writeTo(capacity + 1);
+    expect(driver.of("error").at(-1)).toMatchObject({ code: "rate_limited", retry: expect.any(Number) });
+  });
+});
+
 describe("somebody blocked", () => {
   const change = (driver: UserDriver, what: "block" | "unblock") =>
     driver.do({ type: "setPeer", call: 1, args: { peer: alice, change: what, requestId: "" } });
@@ -352,6 +402,20 @@ describe("somebody blocked", () => {
     driver.do({ type: "alarm" });
     driver.answer(isHere);
     expect(asksOf(driver, "setBlock")).toHaveLength(1);
+  });
+
+  it("R8 R12 has an alarm from the start: a crash before anybody was told is made good", () => {
+    const driver = new UserDriver(phone);
+    change(driver, "block");
+    driver.crash();
+    driver.asked = [];
+    for (const round of [1, 2]) {
+      expect((driver.alarmAt ?? Infinity) - driver.now, `round ${round}`).toBeLessThanOrEqual(PEER_RETRY_MS);
+      driver.do({ type: "alarm" });
+      expect(asksOf(driver, "notePeer")).toHaveLength(1);
+      driver.crash();
+      driver.asked = [];
+    }
   });
 
   it("R12 is told about in the order in which the person decided", () => {
@@ -455,6 +519,47 @@ describe("a removal", () => {
     expect(driver.of("drained")).toEqual([]);
     driver.do({ type: "forgetPeer", call: 1, args: { peer: alice, requestId: "" } });
     expect(driver.of("drained")).toEqual([{ type: "drained", request: 0 }]);
+  });
+
+  it("R14 waits for what is just being told to others, and tells nobody anything more", () => {
+    const driver = new UserDriver(phone);
+    for (const change of ["block", "unblock"] as const) {
+      driver.do({ type: "setPeer", call: 1, args: { peer: alice, change, requestId: "" } });
+    }
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    for (let step = 0; step < 20; step++) driver.answer(() => ({ isHere: true, databaseRows: 0, files: 0 }));
+    const steps = driver.everAsked.map(({ request }) => ("method" in request ? request.method : request.to));
+    expect(driver.isWiped).toBe(true);
+    expect(steps.slice(steps.indexOf("eraseMember"))).not.toContain("setBlock");
+    expect(steps.slice(steps.indexOf("eraseMember"))).not.toContain("notePeer");
+  });
+
+  it("R14 forgets nobody before they have forgotten for the second time", () => {
+    const driver = new UserDriver(phone);
+    driver.deliver(chat, 1);
+    driver.answer(() => null);
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    for (let step = 0; step < 3; step++) driver.answer(() => ({ databaseRows: 0, files: 0 }));
+    expect(asksOf(driver, "forgetPeer")).toHaveLength(1);
+    driver.crash();
+    driver.asked = [];
+    driver.do({ type: "alarm" });
+    driver.answer(() => ({ databaseRows: 0, files: 0 }));
+    expect(asksOf(driver, "forgetPeer")).toHaveLength(1);
+  });
+
+  it("R14 does not wait for those who cannot be reached", () => {
+    const driver = new UserDriver(phone);
+    const others = Array.from({ length: 2 * MAX_PARALLEL_REMOVALS }, (_, index) => idOf("0C", index + 1));
+    for (const peer of others) driver.do({ type: "notePeer", call: 1, args: { peer } });
+    driver.do({ type: "removePerson", call: 1, args: { requestId: "gone" } });
+    driver.answer(() => ({ databaseRows: 0, files: 0 }));
+    for (let step = 0; step < 20; step++) driver.answer(() => undefined);
+    const asked = driver.everAsked.flatMap(({ request }) =>
+      "method" in request && request.method === "forgetPeer" ? [request.id] : [],
+    );
+    expect(new Set(asked)).toEqual(new Set(others));
+    expect(driver.isWiped).toBe(false);
   });
 
   it("R14 goes on by alarm with what is left", () => {
