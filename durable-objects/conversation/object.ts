@@ -101,6 +101,8 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
       const effects = this.#core.handle(event, Date.now());
       if (effects.some(isFanOut) && isStoppedAt("between-commit-and-fan-out", this.env)) return;
       for (const effect of effects) this.#do(effect);
+      // Whoever still waits for an answer waits for nobody.
+      if (effects.some((effect) => effect.do === "wipe")) this.#calls.failAll(new Error("gone"));
     } catch (error) {
       log("error", "conversation.failed", { conversation: this.#id, method: event.type, ...errorFields(error) });
       this.ctx.abort("the core threw");

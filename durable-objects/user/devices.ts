@@ -15,7 +15,7 @@ import type {
 import { type BucketState, take } from "../runtime/token-bucket.ts";
 import type { Person } from "./person.ts";
 import type { Socket } from "./socket.ts";
-import type { Device, Session } from "./store.ts";
+import { type Device, type Session, untouched } from "./store.ts";
 
 /** A person's devices: who they are, how they stay signed in, and what their owner is shown about them. */
 export class Devices {
@@ -142,13 +142,7 @@ export class Devices {
       id,
       name,
       registeredAt: this.#person.now,
-      sessions: 0,
-      session: undefined,
-      seenAt: 0,
-      place: undefined,
-      alerts: [],
-      lastAlert: 0,
-      calledForAlert: 0,
+      ...untouched,
       epoch: 0,
       isOpen: false,
       isSuspect: this.#person.store.conversations().length > 0,

@@ -19,7 +19,6 @@ export class Peers {
   readonly #sends: Sends;
   /** Others who are just being told: one thing at a time, or the earlier might arrive later. */
   readonly #telling = new Set<UserId>();
-  #turn = 0;
 
   constructor(person: Person, sends: Sends) {
     this.#person = person;
@@ -47,11 +46,11 @@ export class Peers {
     return this.#telling.has(peer);
   }
 
-  /** What others have still to be told: some of them, anyone's turn comes, and as long as there are any an alarm stands. */
+  /** What others have still to be told, some at a time; each alarm begins elsewhere, so that everybody's turn comes. */
   tellUntold(): void {
     const untold = this.#person.store.untoldPeers();
-    const from = untold.length > MAX_PARALLEL_TELLINGS ? this.#turn % untold.length : 0;
-    this.#turn += MAX_PARALLEL_TELLINGS;
+    const alarms = Math.floor(this.#person.now / PEER_RETRY_MS);
+    const from = (alarms * MAX_PARALLEL_TELLINGS) % Math.max(1, untold.length);
     const next = [...untold.slice(from), ...untold.slice(0, from)].slice(0, MAX_PARALLEL_TELLINGS);
     for (const peer of next) this.#tell(peer, "", () => {});
   }
@@ -127,7 +126,8 @@ export class Peers {
   #tellConversation(peer: UserId, requestId: string, then: (isTold: boolean) => void): void {
     const person = this.#person;
     const { version, isBlocked } = person.peer(peer);
-    if (version === 0 || person.account.removal) return this.#told(peer, version, then);
+    if (person.account.removal) return this.#told(peer, undefined, then);
+    if (version === 0) return this.#told(peer, version, then);
     const id = directConversation(peer, person.id);
     const args = { user: person.id, blocked: isBlocked, version, requestId };
     person.request({ to: "conversation", id, method: "setBlock", args }, (result) => {

@@ -267,8 +267,8 @@ function peerOf({ accepted, blocked, version, untold, delivered, read }: PeerRow
   return { ...flags, version, delivered, read };
 }
 
-/** What rows of an older version lack. */
-const added = {
+/** Of a device that has done nothing yet; rows of an older version lack it. */
+export const untouched = {
   sessions: 0,
   session: undefined,
   seenAt: 0,
@@ -287,7 +287,7 @@ function unpack(text: string): Device {
     dirty: [ConversationId, Cursor, boolean][];
   };
   return {
-    ...added,
+    ...untouched,
     ...device,
     dirty: new Map(dirty.map(([id, since, pushed]) => [id, { since, pushed }])),
   };

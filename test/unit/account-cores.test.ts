@@ -6,6 +6,7 @@ import {
   IDLE_WARNING_MS,
   MAX_ALERTS_PER_DEVICE,
   MAX_PARALLEL_REMOVALS,
+  MAX_PARALLEL_TELLINGS,
   PEER_RETRY_MS,
   PIN_DECAY_MS,
   personBuckets,
@@ -416,6 +417,25 @@ describe("somebody blocked", () => {
       driver.crash();
       driver.asked = [];
     }
+  });
+
+  it("R8 R12 everybody is told in the end, although the first of them cannot be reached", () => {
+    const driver = new UserDriver(phone);
+    const others = Array.from({ length: 3 * MAX_PARALLEL_TELLINGS }, (_, index) => idOf("0C", index + 1));
+    for (const peer of others) {
+      driver.do({ type: "setPeer", call: 1, args: { peer, change: "block", requestId: "" } });
+    }
+    for (let attempt = 0; attempt < 4; attempt++) driver.answer(() => undefined);
+    const asked = new Set<string>();
+    for (let alarm = 0; alarm < others.length; alarm++) {
+      driver.crash();
+      driver.asked = [];
+      driver.now += PEER_RETRY_MS;
+      driver.do({ type: "alarm" });
+      expect(asksOf(driver, "notePeer").length).toBeLessThanOrEqual(MAX_PARALLEL_TELLINGS);
+      for (const { request } of asksOf(driver, "notePeer")) if ("id" in request) asked.add(request.id);
+    }
+    expect(asked).toEqual(new Set(others));
   });
 
   it("R12 is told about in the order in which the person decided", () => {
