@@ -20,10 +20,12 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/unit/**/*.test.ts", "{shared,client}/**/*.test.ts"],
+          include: ["test/{unit,mls}/**/*.test.ts", "{shared,client}/**/*.test.ts"],
         },
       },
       {
+        // ts-mls names source maps that it does not bring along, and each of its files would be a warning.
+        logLevel: "error",
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" }, miniflare: { bindings } })],
         test: {
           name: "workerd",
@@ -37,6 +39,15 @@ export default defineConfig({
           name: "cost",
           include: ["bench/cost/ledger/*.test.ts"],
           setupFiles: ["test/workerd/apply-migrations.ts"],
+        },
+      },
+      {
+        test: {
+          name: "browser",
+          include: ["test/browser/**/*.test.ts"],
+          globalSetup: ["test/browser/chromium.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
     ],

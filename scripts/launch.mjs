@@ -5,7 +5,8 @@
 // if that is not there yet, then hands over to the pinned Node.
 
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, statSync, utimes } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimes } from "node:fs";
 import { constants } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -28,6 +29,7 @@ function isInstalled() {
     const wanted = Object.entries(read("package-lock.json"));
     const installed = read("node_modules", ".package-lock.json");
     statSync(pinnedNode);
+    if (!arePatchesApplied()) return false;
     return wanted.every(([path, { version, optional, devOptional }]) => {
       if (path === "") return true;
       // What is optional may be missing: most of it is for other platforms.
@@ -37,6 +39,18 @@ function isInstalled() {
   } catch {
     return false;
   }
+}
+
+/** patch-package leaves a note in each package of which files it has applied, by their hash. */
+function arePatchesApplied() {
+  return readdirSync(join(root, "patches")).every((file) => {
+    const [name] = file.split("+");
+    const note = JSON.parse(readFileSync(join(root, "node_modules", name, ".patch-package.json"), "utf8"));
+    const hash = createHash("sha256")
+      .update(readFileSync(join(root, "patches", file)))
+      .digest("hex");
+    return note.patches.some((patch) => patch.didApply && patch.patchContentHash === hash);
+  });
 }
 
 /** Runs `install` in one process at a time. Who holds the lock keeps touching it, so that a killed holder blocks nobody. */
