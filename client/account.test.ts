@@ -3,7 +3,7 @@ import { compactDecrypt, exportJWK, generateKeyPair } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { MAX_HASHES_PER_DISCOVERY } from "../shared/limits.ts";
 import { Account } from "./account.ts";
-import type { Message } from "./chat.ts";
+import type { Message } from "./chat/message.ts";
 import { completeSignIn, requestCode, signIn } from "./sign-in.ts";
 import { MemoryStore } from "./store/memory.ts";
 import { device, refusal, signedIn, TestServer, tokens, url, user } from "./test-server.ts";
@@ -252,7 +252,9 @@ describe("a report", () => {
   const conversation = `${user}.${peer}`;
   const message = (text: string): Message => ({
     ...{ conversation, id: "01J00000000000000000000001", seq: 1, user: peer, device: peer, at: 7 },
-    ...{ content: { kind: "text", text }, status: "received", failure: undefined },
+    ...{ content: { kind: "text", text }, isEvent: false, status: "received", failure: undefined },
+    ...{ editedAt: undefined, reactions: [{ emoji: "👍", users: [user] }], tally: undefined },
+    ...{ isPinned: true, expiresAt: undefined },
   });
   const setUp = async (published: object[]) => {
     server
@@ -271,7 +273,8 @@ describe("a report", () => {
     expect(server.asked.find(({ what }) => what.includes("jwks"))?.headers.has("authorization")).toBe(false);
     const { plaintext, protectedHeader } = await compactDecrypt(evidence ?? "", keys.privateKey);
     expect(protectedHeader).toMatchObject({ alg: "ECDH-ES+A256KW", enc: "A256GCM", kid: "k1" });
-    const { status: _, failure: __, ...shown } = messages[0]!;
+    const { conversation: _, id, seq, device, at, content } = messages[0]!;
+    const shown = { conversation, id, seq, user: peer, device, at, content };
     expect(JSON.parse(new TextDecoder().decode(plaintext))).toEqual({ messages: [shown] });
   });
 

@@ -5,8 +5,11 @@ import { Contacts } from "./account/contacts.ts";
 import { Devices } from "./account/devices.ts";
 import { Privacy } from "./account/privacy.ts";
 import { Profile } from "./account/profile.ts";
+import { HttpArchiveService } from "./backup/http-archive-service.ts";
+import { asChatErrors } from "./chat/failure.ts";
 import type { Credentials, TicketOptions } from "./credentials.ts";
 import { type AccountEvents, DeviceSession } from "./device-session.ts";
+import { HttpDeliveryService } from "./encryption/http-delivery-service.ts";
 import { Http } from "./http.ts";
 import type { SessionStore } from "./session-store.ts";
 
@@ -31,6 +34,8 @@ export class Account implements Credentials {
   readonly contacts: Contacts;
   readonly profile: Profile;
   readonly privacy: Privacy;
+  readonly delivery: HttpDeliveryService;
+  readonly archives: HttpArchiveService;
   readonly #session: DeviceSession;
 
   private constructor(session: DeviceSession, { url }: Http, isNew: boolean) {
@@ -44,14 +49,18 @@ export class Account implements Credentials {
     this.contacts = new Contacts(session);
     this.profile = new Profile(session);
     this.privacy = new Privacy(session);
+    this.delivery = new HttpDeliveryService(session);
+    this.archives = new HttpArchiveService(session);
   }
 
-  /** The account that signed in here before, without asking the server; undefined if there is none, or it was signed out. */
+  /**
+   * The account that signed in here before, without asking the server; undefined if there is none, or it was signed out.
+   * @throws ChatError store_failed
+   */
   static async open({ url, store, cookie = false }: AccountOptions): Promise<Account | undefined> {
-    const stored = await store.loadSession();
-    if (!stored || stored.isSignedOut) return undefined;
     const http = new Http(url, { cookie });
-    return new Account(new DeviceSession(stored, http, store), http, false);
+    const session = await asChatErrors(() => DeviceSession.open(http, store));
+    return session && new Account(session, http, false);
   }
 
   /** What a sign-in has answered becomes an account, and is in the store. @throws ChatError store_failed */

@@ -1,266 +1,160 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { directConversation } from "../shared/ids.ts";
-import type { DownFrame } from "../shared/protocol/down.ts";
-import type { UpFrame } from "../shared/protocol/up.ts";
-import { Chat, type ChatOptions } from "./chat.ts";
-import { encodeContent } from "./content.ts";
-import type { Credentials } from "./credentials.ts";
-import type { Sealer } from "./sealing.ts";
-import { idOf, me, messagesIn, myDevice, peer } from "./session/test-driver.ts";
-import { MemoryStore } from "./store/memory.ts";
-import type { Transport, TransportListener } from "./transport.ts";
+import { describe, expect, test } from "vitest";
+import { alice, bob, carol, newServer, open, openOffline, said, sendAll, shown, soon } from "../test/fake/chats.ts";
+import { importAccountKey, makeAccountKey } from "./identity/account-key.ts";
 
-const conversation = directConversation(me, peer);
-
-/** The server's end of a connection, played by the test. */
-class Server implements Transport {
-  readonly received: UpFrame[] = [];
-  readonly bodies = new Map<string, Uint8Array>();
-  listener!: TransportListener;
-  isClosed = false;
-
-  open(_url: string, _ticket: string, listener: TransportListener) {
-    this.listener = listener;
-    this.isClosed = false;
-    queueMicrotask(() => listener.opened());
-    return {
-      transmit: (frame: UpFrame, body?: Uint8Array) => this.#serve(frame, body),
-      ping: () => listener.ponged(),
-      close: () => {
-        this.isClosed = true;
-      },
-    };
-  }
-
-  push(frame: DownFrame, body: Uint8Array = new Uint8Array(0)): void {
-    this.listener.received({ frame, body });
-  }
-
-  message(seq: number, body: Uint8Array): void {
-    this.push({ type: "message", conversation, seq, id: idOf(seq), user: peer, device: peer, at: seq }, body);
-  }
-
-  frames(type: UpFrame["type"]): UpFrame[] {
-    return this.received.filter((frame) => frame.type === type);
-  }
-
-  #serve(frame: UpFrame, body?: Uint8Array): void {
-    this.received.push(frame);
-    for (const message of messagesIn(frame, body)) this.bodies.set(message.id, message.body);
-    if (frame.type !== "hello") return;
-    queueMicrotask(() => {
-      this.push({ type: "welcome", user: me, device: myDevice, epoch: 1, time: Date.now(), compare: false });
-      this.push({ type: "drained", request: 0 });
-    });
-  }
+async function friends() {
+  const server = newServer();
+  const a = await open(server, alice, "A1");
+  const b = await open(server, bob, "B1");
+  return { server, a, b, conversation: a.conversations.direct(bob) };
 }
 
-const chats: Chat[] = [];
-afterEach(async () => {
-  for (const chat of chats.splice(0)) await chat[Symbol.asyncDispose]();
+describe("two people", () => {
+  test("write to each other", async () => {
+    const { a, b, conversation } = await friends();
+    await sendAll(a, conversation, ["hello"]);
+    await sendAll(b, conversation, ["hi"]);
+    await soon(a, conversation).toEqual(["hello", "hi"]);
+    await soon(b, conversation).toEqual(["hello", "hi"]);
+  });
+
+  test("both write first at the same time: one group remains, and nothing is lost", async () => {
+    const { server, a, b, conversation } = await friends();
+    const sent = await Promise.all([a.messages.send(conversation, "from a"), b.messages.send(conversation, "from b")]);
+    await Promise.all(sent.map((message) => message.sent));
+    for (const chat of [a, b]) {
+      await expect.poll(async () => (await said(chat, conversation)).sort()).toEqual(["from a", "from b"]);
+    }
+    expect(server.conversation(conversation).epoch).toBe(1);
+  });
+
+  test("somebody who was away when the group began finds it, and what was said", async () => {
+    const server = newServer();
+    const { chat: b } = await openOffline(server, bob, "B1");
+    const a = await open(server, alice, "A1");
+    const conversation = a.conversations.direct(bob);
+    await sendAll(a, conversation, ["one", "two"]);
+    b.connection.open();
+    await soon(b, conversation).toEqual(["one", "two"]);
+    await sendAll(b, conversation, ["three"]);
+    await soon(a, conversation).toEqual(["one", "two", "three"]);
+  });
+
+  test("what was written offline goes when there is a connection, in order, after a restart too", async () => {
+    const server = newServer();
+    const first = await openOffline(server, alice, "A1");
+    const b = await open(server, bob, "B1");
+    const conversation = b.conversations.direct(alice);
+    for (const text of ["one", "two", "three"]) await first.chat.messages.send(conversation, text);
+    const { chat: a } = await first.reopen();
+    a.connection.open();
+    await soon(b, conversation).toEqual(["one", "two", "three"]);
+  });
+
+  test("somebody who does not exist cannot be written to: the message fails", async () => {
+    const server = newServer();
+    const a = await open(server, alice, "A1");
+    const message = await a.messages.send(a.conversations.direct(bob), "anybody?");
+    await expect(message.sent).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  test("a conversation with oneself", async () => {
+    const server = newServer();
+    const a = await open(server, alice, "A1");
+    await sendAll(a, a.conversations.direct(alice), ["note"]);
+    expect(await said(a, a.conversations.direct(alice))).toEqual(["note"]);
+  });
+
+  test("messages that are on their way when the epoch ends are sealed anew, none twice", async () => {
+    const server = newServer();
+    const accountKey = await makeAccountKey();
+    const a = await open(server, alice, "A1");
+    const b = await open(server, bob, "B1", { accountKey });
+    const conversation = a.conversations.direct(bob);
+    await sendAll(a, conversation, ["start"]);
+    await soon(b, conversation).toEqual(["start"]);
+    const texts = Array.from({ length: 40 }, (_, at) => `${at}`);
+    const sending = texts.map((text) => a.messages.send(conversation, text));
+    const b2 = await open(server, bob, "B2", { accountKey });
+    await b2.messages.send(conversation, "from the new device");
+    for (const message of await Promise.all(sending)) await message.sent;
+    for (const chat of [a, b]) {
+      const got = async () =>
+        (await chat.messages.list(conversation, { limit: 100 })).filter((m) => !m.isEvent).map(shown);
+      await expect
+        .poll(async () => (await got()).filter((text) => text !== "from the new device"))
+        .toEqual(["start", ...texts]);
+    }
+  });
 });
 
-const accountWith = (ticket: Credentials["ticket"] = async () => "ticket") => ({
-  url: "http://localhost",
-  user: me,
-  device: myDevice,
-  ticket,
+describe("several devices of one person", () => {
+  async function twoOfBob() {
+    const server = newServer();
+    const accountKey = await makeAccountKey();
+    const a = await open(server, alice, "A1");
+    const b1 = await open(server, bob, "B1", { accountKey });
+    const b2 = await open(server, bob, "B2", { accountKey: await importAccountKey(accountKey.seed) });
+    return { server, a, b1, b2, conversation: a.conversations.direct(bob), accountKey };
+  }
+
+  test("all get what is written to the person, and what the person writes", async () => {
+    const { a, b1, b2, conversation } = await twoOfBob();
+    await sendAll(a, conversation, ["to both"]);
+    await soon(b1, conversation).toEqual(["to both"]);
+    await sendAll(b1, conversation, ["from one"]);
+    await soon(b2, conversation).toEqual(["to both", "from one"]);
+  });
+
+  test("a device that nobody has added joins by itself as soon as it has something to say", async () => {
+    const { server, a, b1, conversation, accountKey } = await twoOfBob();
+    await sendAll(a, conversation, ["before"]);
+    await soon(b1, conversation).toEqual(["before"]);
+    const b3 = await open(server, bob, "B3", { accountKey });
+    await sendAll(b3, conversation, ["here I am"]);
+    await soon(a, conversation).toEqual(["before", "here I am"]);
+    await sendAll(a, conversation, ["welcome"]);
+    await soon(b3, conversation).toEqual(["here I am", "welcome"]);
+  });
+
+  test("a device without the account's key is locked, and may begin a new identity, which the others are shown", async () => {
+    const { server, a, b1, conversation } = await twoOfBob();
+    await sendAll(a, conversation, ["hello"]);
+    await soon(b1, conversation).toEqual(["hello"]);
+    await expect(openOffline(server, bob, "B3")).rejects.toMatchObject({ code: "identity_locked" });
+    const changes: unknown[] = [];
+    a.on("key_changed", ({ user }) => changes.push(user));
+    const anew = await open(server, bob, "B4", { resetIdentity: true });
+    await sendAll(anew, conversation, ["new phone"]);
+    await soon(a, conversation).toEqual(["hello", "new phone"]);
+    expect(changes).toContain(bob);
+  });
 });
 
-async function open(part: Partial<ChatOptions> & { server?: Server } = {}) {
-  const { server = new Server(), store = new MemoryStore(), ...rest } = part;
-  const chat = await Chat.open({ client: "test 1", account: accountWith(), store, transport: server, ...rest });
-  chats.push(chat);
-  return { chat, server, store };
-}
+describe("groups", () => {
+  async function group() {
+    const server = newServer();
+    const [a, b, c] = [await open(server, alice, "A1"), await open(server, bob, "B1"), await open(server, carol, "C1")];
+    return { server, a, b, c };
+  }
 
-async function openLive(part: Parameters<typeof open>[0] = {}) {
-  const opened = await open(part);
-  opened.chat.connect();
-  await opened.chat.whenCaughtUp();
-  return opened;
-}
-
-const text = (words: string) => encodeContent({ kind: "text", text: words });
-const statuses = async (chat: Chat) => (await chat.messages(conversation)).map(({ status }) => status);
-const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
-
-describe("a chat", () => {
-  test("a message goes from pending over sent and delivered to read", async () => {
-    const { chat, server } = await openLive();
-    const ticks: number[] = [];
-    chat.on("ticks", ({ delivered, read }) => ticks.push(delivered, read));
-    const message = await chat.send(chat.direct(peer), "hello");
-    expect(await statuses(chat)).toEqual(["pending"]);
-    server.push({ type: "sent", conversation, messages: [{ id: message.id, seq: 1, at: 7 }] });
-    expect(await message.sent).toEqual({ seq: 1, at: 7 });
-    expect(await statuses(chat)).toEqual(["sent"]);
-    server.push({ type: "receipt", conversation, user: peer, delivered: 1, read: 0 });
-    expect(await statuses(chat)).toEqual(["delivered"]);
-    server.push({ type: "receipt", conversation, user: peer, delivered: 1, read: 1 });
-    expect(await statuses(chat)).toEqual(["read"]);
-    await settled();
-    expect(ticks).toEqual([1, 0, 1, 1]);
-  });
-
-  test("what arrives is told with its content, stored, acknowledged and counted until it is read", async () => {
-    const { chat, server } = await openLive();
-    const told: unknown[] = [];
-    chat.on("message", ({ content, status }) => told.push([content, status]));
-    server.message(1, text("hi"));
-    await settled();
-    expect(told).toEqual([[{ kind: "text", text: "hi" }, "received"]]);
-    expect(server.frames("ack")).toEqual([{ type: "ack", conversation, seq: 1 }]);
-    expect(await chat.conversations()).toMatchObject([{ conversation, unread: 1, last: { seq: 1 } }]);
-    chat.markRead(conversation, 1);
-    await settled();
-    expect(server.frames("read")).toEqual([{ type: "read", conversation, seq: 1 }]);
-    expect(await chat.conversations()).toMatchObject([{ unread: 0 }]);
-  });
-
-  test("messages leave in the order in which they were sent, however long sealing takes", async () => {
-    const waits = [20, 1, 10];
-    const sealer: Sealer = {
-      seal: (_, content) => new Promise((resolve) => setTimeout(() => resolve(encodeContent(content)), waits.shift())),
-      open: () => ({ kind: "text", text: "" }),
-    };
-    const { chat, server } = await openLive({ sealer });
-    const sent = await Promise.all(["a", "b", "c"].map((words) => chat.send(conversation, words)));
-    expect([...server.bodies.keys()]).toEqual(sent.map(({ id }) => id));
-    expect(sent.map(({ id }) => server.bodies.get(id))).toEqual(["a", "b", "c"].map(text));
-  });
-
-  test("sealing that fails rejects that message alone", async () => {
-    let calls = 0;
-    const sealer: Sealer = {
-      seal: (_, content) => {
-        calls += 1;
-        if (calls === 1) throw new Error("no key");
-        return encodeContent(content);
-      },
-      open: () => ({ kind: "text", text: "" }),
-    };
-    const { chat } = await openLive({ sealer });
-    await expect(chat.send(conversation, "a")).rejects.toThrow("no key");
-    await chat.send(conversation, "b");
-  });
-
-  test("what cannot be opened is kept as unreadable and does not stop what follows", async () => {
-    const { chat, server } = await openLive();
-    server.message(1, new Uint8Array([0xff, 0xfe]));
-    server.message(2, encodeContent({ kind: "later-kind", x: 1 }));
-    await settled();
-    expect((await chat.messages(conversation)).map(({ content }) => content)).toEqual([
-      { kind: "unreadable" },
-      { kind: "later-kind", x: 1 },
-    ]);
-  });
-
-  test("a message refused for good fails with its code, and stays visible", async () => {
-    const { chat, server } = await openLive();
-    const message = await chat.send(conversation, "a");
-    server.push({ type: "error", code: "not_found", retry: "never", id: message.id });
-    await expect(message.sent).rejects.toMatchObject({ name: "ChatError", code: "not_found", retryable: false });
-    expect(await chat.messages(conversation)).toMatchObject([{ status: "failed", failure: "not_found" }]);
-  });
-
-  test("what was unsent at the end goes with the next start, unaltered", async () => {
-    const store = new MemoryStore();
-    const { chat } = await open({ store });
-    const message = await chat.send(conversation, "later");
-    await chat[Symbol.asyncDispose]();
-    await expect(message.sent).rejects.toMatchObject({ code: "closed" });
-    const { server } = await openLive({ store });
-    expect(server.frames("send")).toMatchObject([{ id: message.id }]);
-    expect(server.bodies.get(message.id)).toEqual(text("later"));
-  });
-
-  test("a device that was revoked is closed for good, with the reason", async () => {
-    const { chat, server } = await openLive();
-    const codes: unknown[] = [];
-    chat.on("state", ({ state, code }) => codes.push([state, code]));
-    server.push({ type: "bye", code: "revoked", retry: "never" });
-    expect(codes).toEqual([["closed", "revoked"]]);
-    expect(server.isClosed).toBe(true);
-    await expect(chat.send(conversation, "a")).rejects.toMatchObject({ code: "revoked" });
-    await expect(chat.whenCaughtUp()).rejects.toMatchObject({ code: "revoked" });
-  });
-
-  test("a store that fails closes the chat and rejects what was being sent", async () => {
-    const store = new MemoryStore();
-    const { chat } = await open({ store });
-    store.persist = () => Promise.reject(new Error("disk full"));
-    await expect(chat.send(conversation, "a")).rejects.toMatchObject({ code: "store_failed" });
-    expect(chat.state).toBe("closed");
-  });
-
-  test("a subscription ends, and listeners may call back", async () => {
-    const { chat, server } = await openLive();
-    const seqs: (number | undefined)[] = [];
-    const end = chat.on("message", ({ conversation: id, seq }) => {
-      seqs.push(seq);
-      chat.markRead(id, seq ?? 0);
-    });
-    server.message(1, text("a"));
-    await settled();
-    end();
-    server.message(2, text("b"));
-    await settled();
-    expect(seqs).toEqual([1]);
-    expect(server.frames("read")).toHaveLength(1);
-  });
-
-  test("what a listener causes is told after what it heard, to everybody", async () => {
-    const { chat } = await open();
-    const states: string[] = [];
-    chat.on("state", ({ state }) => state === "live" && chat.disconnect());
-    chat.on("state", ({ state }) => states.push(state));
-    chat.connect();
-    await settled();
-    expect(states).toEqual(["connecting", "greeting", "catching_up", "live", "offline"]);
-  });
-
-  test("connecting is tried again after a ticket could not be had", async () => {
-    let calls = 0;
-    const ticket = async () => {
-      calls += 1;
-      if (calls === 1) throw new TypeError("network down");
-      return "ticket";
-    };
-    const { chat } = await open({ account: accountWith(ticket) });
-    chat.connect();
-    await chat.whenCaughtUp();
-    expect(calls).toBe(2);
-  });
-
-  test("a ticket that opened nothing is followed by one from a renewed session, until one has opened", async () => {
-    const server = new Server();
-    const refused: Transport = {
-      open(_url, _ticket, listener) {
-        queueMicrotask(() => listener.closed(1006));
-        return { transmit: () => {}, ping: () => {}, close: () => {} };
-      },
-    };
-    let transport: Transport = refused;
-    const asked: unknown[] = [];
-    const ticket = async (options?: object) => {
-      asked.push(options);
-      return "ticket";
-    };
-    const { chat } = await open({
-      account: accountWith(ticket),
-      transport: { open: (...args) => transport.open(...args) },
-    });
-    const connectAgain = async () => {
-      chat.disconnect();
-      chat.connect();
-      await settled();
-    };
-    await connectAgain();
-    transport = server;
-    await connectAgain();
-    await chat.whenCaughtUp();
-    await connectAgain();
-    expect(asked).toEqual([{ renew: false }, { renew: true }, { renew: false }]);
+  test("three people, of whom one is removed", async () => {
+    const { server, a, b, c } = await group();
+    const made = await a.conversations.createGroup([bob, carol]);
+    for (const user of [alice, bob, carol]) server.conversation(made).members.add(user);
+    await sendAll(a, made, ["all"]);
+    for (const chat of [b, c]) {
+      chat.connection.close();
+      chat.connection.open();
+      await soon(chat, made).toEqual(["all"]);
+    }
+    expect((await a.conversations.members(made)).sort()).toEqual([alice, bob, carol]);
+    await a.conversations.remove(made, [carol]);
+    // A server that goes on delivering gives nothing away.
+    server.conversation(made).members.add(carol);
+    await sendAll(a, made, ["without carol"]);
+    await soon(b, made).toEqual(["all", "without carol"]);
+    const got = async () => (await c.messages.list(made)).map(shown);
+    await expect.poll(got).toEqual(["<group>", "all", "<group>", "<unreadable>"]);
   });
 });

@@ -1,15 +1,22 @@
-import { type ConversationId, type DeviceId, directConversation, type MessageId, type UserId } from "../shared/ids.ts";
-import { ChatError, type ChatErrorCode } from "./chat-error.ts";
-import { type Content, decodeContent, encodeContent, unreadable } from "./content.ts";
+import type { DeviceId, UserId } from "../shared/ids.ts";
+import type { Contacts } from "./account/contacts.ts";
+import { Backup } from "./chat/backup.ts";
+import type { ChatEvents } from "./chat/chat-events.ts";
+import { Connection } from "./chat/connection.ts";
+import { Conversations } from "./chat/conversations.ts";
+import { Devices } from "./chat/devices.ts";
+import { Engine } from "./chat/engine.ts";
+import { type EventOptions, Events, type Incoming } from "./chat/events.ts";
+import { asChatErrors } from "./chat/failure.ts";
+import { Identity } from "./chat/identity.ts";
+import { Messages } from "./chat/messages.ts";
+import { Search } from "./chat/search.ts";
+import { Timeline } from "./chat/timeline.ts";
 import type { Credentials } from "./credentials.ts";
-import { Listeners } from "./listeners.ts";
-import { OutgoingMessages, type SentMessage } from "./outgoing.ts";
-import { Runner } from "./runner.ts";
-import { plainSealer, type Sealer } from "./sealing.ts";
-import type { AppEvent, AppEventType, Change, Phase, ReceivedMessage } from "./session/contract.ts";
-import { initialState } from "./session/state.ts";
-import type { MessagePage, Store, StoredMessage } from "./store/store.ts";
-import { decidesTicks, type MessageStatus, statusOf, type Ticks, ticksOf } from "./ticks.ts";
+import type { AccountKey } from "./identity/account-key.ts";
+import type { Authenticate, Mls } from "./mls/mls.ts";
+import { createMls } from "./mls/ts-mls.ts";
+import type { Store } from "./store/store.ts";
 import { type Transport, webSocketTransport } from "./transport.ts";
 
 export interface ChatOptions {
@@ -19,229 +26,76 @@ export interface ChatOptions {
   readonly store: Store;
   /** Name and version of the app, for the server's logs. */
   readonly client: string;
-  readonly sealer?: Sealer;
+  /** What another device has handed over when it linked this one, or a backup has kept. */
+  readonly accountKey?: AccountKey;
+  /** Begins a new identity where the account's own is lost; everybody who writes with this person is shown that. */
+  readonly resetIdentity?: boolean;
   readonly transport?: Transport;
+  readonly mls?: (authenticate: Authenticate) => Mls;
 }
 
-export interface Message {
-  readonly conversation: ConversationId;
-  readonly id: MessageId;
-  /** Its place; undefined as long as the server has not given it one. */
-  readonly seq: number | undefined;
-  readonly user: UserId;
-  readonly device: DeviceId;
-  readonly at: number;
-  readonly content: Content;
-  readonly status: MessageStatus;
-  readonly failure: ChatErrorCode | undefined;
-}
-
-export interface ConversationOverview {
-  readonly conversation: ConversationId;
-  readonly read: number;
-  readonly unread: number;
-  readonly last: Message | undefined;
-}
-
-type PassedOn = Exclude<AppEventType, "message" | "queued" | "refused">;
-
-/** What an app can listen to. */
-export type ChatEvents = { readonly [T in PassedOn]: Omit<Extract<AppEvent, { type: T }>, "type"> } & {
-  readonly message: Message;
-  /** Every message of mine up to `delivered` is ✓✓, up to `read` is read. */
-  readonly ticks: Ticks & { readonly conversation: ConversationId };
-};
-
-/** Private messaging on one device. Everything that is sent or shown is in the store first. */
+/** Private messaging on one device, end-to-end encrypted. Everything that is sent or shown is in the store first. */
 export class Chat implements AsyncDisposable {
   readonly user: UserId;
   readonly device: DeviceId;
-  readonly #store: Store;
-  readonly #sealer: Sealer;
-  readonly #runner: Runner;
-  readonly #listeners = new Listeners<ChatEvents>();
-  readonly #outgoing = new OutgoingMessages();
-  /** Contents of the write under way, until they are told. */
-  readonly #opened = new Map<string, Content>();
-  #sealing: Promise<unknown> = Promise.resolve();
-  #closedBy: ChatErrorCode | undefined;
+  readonly connection: Connection;
+  readonly conversations: Conversations;
+  readonly messages: Messages;
+  readonly contacts: Contacts;
+  readonly identity: Identity;
+  readonly devices: Devices;
+  readonly backup: Backup;
+  readonly #engine: Engine;
+  readonly #search: Search;
+  readonly #events: Events;
 
-  private constructor(options: ChatOptions, runner: (chat: Chat) => Runner) {
-    this.user = options.account.user;
-    this.device = options.account.device;
-    this.#store = options.store;
-    this.#sealer = options.sealer ?? plainSealer;
-    this.#runner = runner(this);
+  private constructor(engine: Engine) {
+    this.user = engine.account.user;
+    this.device = engine.account.device;
+    this.connection = new Connection(engine);
+    const timeline = new Timeline(engine);
+    this.#search = new Search(engine, timeline);
+    this.#events = new Events(engine, timeline);
+    this.conversations = new Conversations(engine, timeline);
+    this.messages = new Messages(engine, timeline, this.#search);
+    this.contacts = engine.account.contacts;
+    this.identity = new Identity(engine);
+    this.devices = new Devices(engine);
+    this.backup = new Backup(engine);
+    this.#engine = engine;
   }
 
-  static async open(options: ChatOptions): Promise<Chat> {
-    const { account, client, store, transport = webSocketTransport } = options;
-    const { user, device } = account;
-    const stored = await store.load({ user, device });
-    const state = initialState({ user, device, client, random: Math.random }, stored);
-    return new Chat(options, (chat) => {
-      const persist = (changes: readonly Change[]) => chat.#persist(changes);
-      const emit = (event: AppEvent) => chat.#hear(event);
-      return new Runner(state, { account, transport, persist, emit });
-    });
-  }
-
-  get state(): Phase {
-    return this.#runner.state.phase;
-  }
-
-  connect(): void {
-    this.#runner.dispatch({ type: "connect" });
-  }
-
-  disconnect(): void {
-    this.#runner.dispatch({ type: "disconnect" });
-  }
-
-  /** The conversation with another person. */
-  direct(user: UserId): ConversationId {
-    return directConversation(this.user, user);
-  }
-
-  /** Fulfilled when everything there was at the time of connecting is in the store. @throws ChatError if that cannot be */
-  async whenCaughtUp(): Promise<void> {
-    if (this.#runner.state.caughtUp) return;
-    this.#throwIfClosed();
-    await new Promise<void>((resolve, reject) => {
-      const caughtUp = this.on("caught_up", () => settle(resolve));
-      const closed = this.on("state", ({ state, code }) => {
-        if (state === "closed") settle(() => reject(new ChatError(code ?? "closed")));
-      });
-      const settle = (end: () => void) => {
-        caughtUp();
-        closed();
-        end();
-      };
-    });
-  }
-
-  /** Fulfilled when the message is in the outbox: it will not be lost any more. `sent` tells when the server has it. */
-  send(conversation: ConversationId, text: string): Promise<SentMessage> {
-    return this.sendContent(conversation, { kind: "text", text });
-  }
-
-  async sendContent(conversation: ConversationId, content: Content): Promise<SentMessage> {
-    this.#throwIfClosed();
-    const sealed = this.#sealing.then(() => this.#sealer.seal(conversation, content));
-    this.#sealing = sealed.catch(() => {});
-    const body = await sealed;
-    this.#throwIfClosed();
-    const { ref, queued } = this.#outgoing.add();
-    this.#runner.dispatch({ type: "send", ref, conversation, body, content: encodeContent(content) });
-    return queued;
-  }
-
-  /** Everything up to `seq` has been read. */
-  markRead(conversation: ConversationId, seq: number): void {
-    this.#runner.dispatch({ type: "read", conversation, seq });
-  }
-
-  /** To be called with every key; what the server hears of it is limited here. */
-  typing(conversation: ConversationId): void {
-    this.#runner.dispatch({ type: "typing", conversation });
-  }
-
-  async messages(conversation: ConversationId, page: MessagePage = { limit: 50 }): Promise<Message[]> {
-    const messages = await this.#store.messages(conversation, page);
-    return messages.map((message) => this.#view(message));
-  }
-
-  async conversations(): Promise<ConversationOverview[]> {
-    const summaries = await this.#store.conversations();
-    return summaries.map(({ conversation, read, unread, last }) => ({
-      ...{ conversation, read, unread },
-      last: last && this.#view(last),
-    }));
+  /**
+   * Opens what this device has, and makes its keys where it has none; only then a server is needed.
+   * @throws ChatError `identity_locked`: another device has to link this one, a backup to be restored, or the identity to be reset
+   */
+  static async open({
+    transport = webSocketTransport,
+    mls = (authenticate) => createMls({ authenticate }),
+    ...options
+  }: ChatOptions): Promise<Chat> {
+    return new Chat(await asChatErrors(() => Engine.open({ ...options, transport, mls })));
   }
 
   /** @returns a function that ends the subscription */
   on<T extends keyof ChatEvents>(type: T, listener: (event: ChatEvents[T]) => void): () => void {
-    return this.#listeners.add(type, listener);
+    return this.#engine.listeners.add(type, listener);
+  }
+
+  /**
+   * What others have written, each message once and with a cursor from which another run of the app can go on. Ends when the
+   * chat is disposed of.
+   * @throws ChatError `malformed`, if `after` is no cursor; in the loop, what has ended the connection for good
+   */
+  events(options: EventOptions = {}): AsyncIterable<Incoming> {
+    return this.#events.from(options);
   }
 
   /** Disconnects, and waits until what has been asked for is persisted. What is unsent stays in the outbox. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closedBy ??= "closed";
-    this.disconnect();
-    await this.#sealing;
-    await this.#runner.written();
-    this.#runner.stop();
-    this.#outgoing.abandon(this.#closedBy);
+    this.#events.end();
+    this.#search.stop();
+    await Promise.all([this.devices.stop(), this.backup.stop()]);
+    await this.#engine.close();
   }
-
-  #throwIfClosed(): void {
-    if (this.#closedBy) throw new ChatError(this.#closedBy);
-  }
-
-  #view({ content, failure, ...message }: StoredMessage): Message {
-    const ticks = ticksOf(this.#runner.state.conversations.get(message.conversation), message.conversation, this.user);
-    const status = statusOf({ ...message, failure }, ticks, this.user);
-    return { ...message, failure, status, content: readContent(content) };
-  }
-
-  /** The store keeps what the messages say: what was sealed may be opened only once. */
-  async #persist(changes: readonly Change[]): Promise<void> {
-    const opened: Change[] = [];
-    for (const change of changes) {
-      opened.push(change.type === "message" ? { ...change, body: await this.#open(change) } : change);
-    }
-    await this.#store.persist(opened);
-  }
-
-  async #open(message: ReceivedMessage): Promise<Uint8Array> {
-    const { conversation, body, user, device } = message;
-    const content = await openOrNot(() => this.#sealer.open(conversation, body, { user, device }));
-    this.#opened.set(keyOf(message), content);
-    return encodeContent(content);
-  }
-
-  #hear(event: AppEvent): void {
-    if (event.type === "message") this.#received(event);
-    else if (event.type === "queued" || event.type === "refused") this.#outgoing.settle(event);
-    else this.#passOn(event);
-  }
-
-  #received({ type: _, body: __, ...message }: Extract<AppEvent, { type: "message" }>): void {
-    const content = this.#opened.get(keyOf(message)) ?? unreadable;
-    this.#opened.delete(keyOf(message));
-    const status = message.user === this.user ? "sent" : "received";
-    this.#listeners.tell("message", { ...message, content, status, failure: undefined });
-  }
-
-  #passOn(event: Extract<AppEvent, { type: PassedOn }>): void {
-    if (event.type === "sent" || event.type === "failed" || event.type === "renamed") this.#outgoing.follow(event);
-    if (event.type === "state" && event.state === "closed") {
-      this.#closedBy = event.code ?? "closed";
-      this.#outgoing.abandon(this.#closedBy);
-    }
-    this.#listeners.tell(event.type, event);
-    if (event.type !== "receipt" || !decidesTicks(event, this.user)) return;
-    const { conversation, delivered, read } = event;
-    this.#listeners.tell("ticks", { conversation, delivered, read });
-  }
-}
-
-async function openOrNot(open: () => Promise<Content> | Content): Promise<Content> {
-  try {
-    return await open();
-  } catch {
-    return unreadable;
-  }
-}
-
-function readContent(bytes: Uint8Array): Content {
-  try {
-    return decodeContent(bytes);
-  } catch {
-    return unreadable;
-  }
-}
-
-function keyOf({ conversation, seq }: { conversation: ConversationId; seq: number }): string {
-  return `${conversation} ${seq}`;
 }

@@ -3,10 +3,11 @@ import { connectTicket, refreshSession } from "../shared/api/session.ts";
 import type { Session } from "../shared/api/sign-in.ts";
 import type { DeviceId, UserId } from "../shared/ids.ts";
 import { ACCESS_TOKEN_TTL_MS } from "../shared/limits.ts";
+import { AuthorizedHttp, type Timed } from "./authorized-http.ts";
 import { toBase64url } from "./base64url.ts";
 import { ChatError, hasCode } from "./chat-error.ts";
 import type { TicketOptions } from "./credentials.ts";
-import type { Asked, CallOptions, Http } from "./http.ts";
+import type { Asked, Http } from "./http.ts";
 import { Listeners } from "./listeners.ts";
 import type { SessionStore, StoredSession } from "./session-store.ts";
 
@@ -25,9 +26,6 @@ interface AccessToken {
   readonly freshUntil: number;
 }
 
-/** A request without its token, which the session knows. */
-type Timed = Omit<CallOptions, "token">;
-
 /**
  * A signed-in device's tokens: the access token in memory, the refresh token in the store or in the browser's cookie.
  * Each refresh token is good once. An attempt to use it has a name, which is stored before the server is asked: whatever is
@@ -38,6 +36,7 @@ export class DeviceSession {
   readonly device: DeviceId;
   readonly listeners = new Listeners<AccountEvents>();
   readonly #http: Http;
+  readonly #authorized: AuthorizedHttp;
   readonly #store: SessionStore;
   #refreshToken: string | undefined;
   #attempt: string | undefined;
@@ -52,6 +51,7 @@ export class DeviceSession {
     this.#refreshToken = stored.refreshToken;
     this.#attempt = stored.attempt;
     this.#http = http;
+    this.#authorized = new AuthorizedHttp(http, (refused) => this.accessToken(refused));
     this.#store = store;
   }
 
@@ -64,24 +64,31 @@ export class DeviceSession {
     return session;
   }
 
-  /**
-   * Asks in the device's name, where a name is asked for. A token that the server does not take is renewed once: this
-   * device's clock may be wrong.
-   * @throws ChatError, signed_out if the device is that
-   */
+  /** The one that is stored; undefined if there is none, or it is over. @throws what the store throws */
+  static async open(http: Http, store: SessionStore): Promise<DeviceSession | undefined> {
+    const stored = await store.loadSession();
+    return stored && !stored.isSignedOut ? new DeviceSession(stored, http, store) : undefined;
+  }
+
+  /** Asks in the device's name, where a name is asked for. @throws ChatError, signed_out if the device is that */
   call<E extends Endpoint>(endpoint: E, ...asked: Asked<E, Timed>): Promise<AnswerOf<E>> {
-    if (endpoint.access === "anyone") return this.#http.call(endpoint, ...asked);
-    const [request] = asked;
-    return this.#authorized((token) =>
-      this.#http.call(endpoint, ...([{ ...request, token }] as Asked<E, CallOptions>)),
-    );
+    return this.#authorized.call(endpoint, ...asked);
   }
 
   /** @throws ChatError as `call` */
-  download<E extends Endpoint>(endpoint: E, ...[request]: Asked<E, Timed>): Promise<Uint8Array> {
-    return this.#authorized((token) =>
-      this.#http.download(endpoint, ...([{ ...request, token }] as Asked<E, CallOptions>)),
-    );
+  download<E extends Endpoint>(endpoint: E, ...asked: Asked<E, Timed>): Promise<Uint8Array> {
+    return this.#authorized.download(endpoint, ...asked);
+  }
+
+  /**
+   * For a request in the device's name; good for some minutes.
+   * @param refused a token that the server did not take: it is given out no more
+   * @throws ChatError
+   */
+  async accessToken(refused?: string): Promise<string> {
+    this.#throwIfOver();
+    if (refused !== undefined && this.#access?.text === refused) this.#access = undefined;
+    return this.#freshToken ?? (await this.#renew(false)).accessToken;
   }
 
   /** One request if the access token has to be renewed anyway, which after a pause it has. @throws ChatError */
@@ -107,18 +114,6 @@ export class DeviceSession {
 
   get #freshToken(): string | undefined {
     return this.#access && this.#access.freshUntil > Date.now() ? this.#access.text : undefined;
-  }
-
-  async #authorized<T>(ask: (token: string) => Promise<T>): Promise<T> {
-    this.#throwIfOver();
-    const token = this.#freshToken ?? (await this.#renew(false)).accessToken;
-    try {
-      return await ask(token);
-    } catch (error) {
-      if (!hasCode(error, "unauthenticated")) throw error;
-      if (this.#access?.text === token) this.#access = undefined;
-      return ask(this.#freshToken ?? (await this.#renew(false)).accessToken);
-    }
   }
 
   /** One at a time: everybody who needs a token waits for the same one. */

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { getArchiveChunk, putArchiveChunk } from "../shared/api/archives.ts";
 import { listDevices, renameDevice } from "../shared/api/devices.ts";
 import { findUsername } from "../shared/api/people.ts";
 import { exportAccount } from "../shared/api/rights.ts";
@@ -60,6 +61,17 @@ describe("a call", () => {
     const bytes = new Uint8Array([80, 75, 0, 255]);
     server.on("GET /v1/me/export", () => bytes);
     expect(await new Http(url).download(exportAccount)).toEqual(bytes);
+  });
+
+  test("bytes go and come as they are, and are declared as such", async () => {
+    const chunk = new Uint8Array([0, 255, 10, 13]);
+    const params = { archive: "AAAAAAAAAAAAAAAAAAAAAA", number: 7 };
+    const path = `/v1/archives/${params.archive}/chunks/7`;
+    server.on(`PUT ${path}`, () => undefined).on(`GET ${path}`, () => chunk);
+    expect(await new Http(url).call(putArchiveChunk, { params, body: chunk })).toBeUndefined();
+    expect(server.asked[0]?.body).toEqual(chunk);
+    expect(server.asked[0]?.headers.get("content-type")).toBe("application/octet-stream");
+    expect(await new Http(url).call(getArchiveChunk, { params })).toEqual(chunk);
   });
 
   test("an answer that never comes is given up", async () => {

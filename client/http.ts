@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { AnswerOf, BodyInputOf, Endpoint, ParamsOf } from "../shared/api/endpoint.ts";
+import { type AnswerOf, type BodyInputOf, bytes, type Endpoint, type ParamsOf } from "../shared/api/endpoint.ts";
 import { ErrorCode, RefusalDetails, type Retry } from "../shared/errors.ts";
 import { HTTP_TIMEOUT_MS } from "../shared/limits.ts";
 import { ChatError } from "./chat-error.ts";
@@ -43,6 +43,7 @@ export class Http {
     const { answer } = endpoint;
     return this.#fetch(endpoint, request, async (response) => {
       if (!answer) return undefined as AnswerOf<E>;
+      if (answer === bytes) return new Uint8Array(await response.arrayBuffer()) as AnswerOf<E>;
       const parsed = v.safeParse(answer, await response.json());
       if (!parsed.success) throw new ChatError("unavailable");
       return parsed.output as AnswerOf<E>;
@@ -70,16 +71,22 @@ export class Http {
     return {
       method: method.toUpperCase(),
       headers: {
-        ...(body !== undefined && { "content-type": "application/json" }),
+        ...(body !== undefined && { "content-type": isBytes(body) ? BYTES : "application/json" }),
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
         ...(this.#bookmark !== undefined && { [BOOKMARK_HEADER]: this.#bookmark }),
       },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body: isBytes(body) ? body : JSON.stringify(body) }),
       // Not every platform knows the word, and only pages need it.
       ...(this.cookie && { credentials: "include" }),
       signal: AbortSignal.timeout(timeoutMs),
     };
   }
+}
+
+const BYTES = "application/octet-stream";
+
+function isBytes(body: unknown): body is Uint8Array<ArrayBuffer> {
+  return body instanceof Uint8Array;
 }
 
 type AnyRequest = CallOptions & { readonly params?: unknown; readonly body?: unknown };

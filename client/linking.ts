@@ -44,7 +44,7 @@ export interface OpenedLink {
   session(): Promise<LinkedDevice>;
 }
 
-export interface LinkedDevice {
+interface LinkedDevice {
   readonly session: Session;
   /** What the other device has sent with its approval. */
   readonly payload: Uint8Array;

@@ -27,6 +27,18 @@ export class OutgoingMessages {
     return { ref, queued: waiting.promise };
   }
 
+  /** One that is in the outbox already; if an earlier run has put it there, `resume` it. */
+  find(id: MessageId): SentMessage | undefined {
+    return this.#unsent.get(id);
+  }
+
+  /** Waits for what becomes of a message that an earlier run has put into the outbox. */
+  resume({ conversation, id, at }: Pick<SentMessage, "conversation" | "id" | "at">): SentMessage {
+    const handle = new Handle(conversation, id, at);
+    this.#unsent.set(id, handle);
+    return handle;
+  }
+
   settle(event: Settled): void {
     const waiting = this.#unqueued.get(event.ref);
     this.#unqueued.delete(event.ref);

@@ -1,7 +1,9 @@
 import type { Retry } from "../shared/errors.ts";
+import type { Framed } from "../shared/protocol/codec.ts";
+import type { DownFrame } from "../shared/protocol/down.ts";
 import { ChatError, type ChatErrorCode } from "./chat-error.ts";
 import type { Credentials } from "./credentials.ts";
-import type { AppEvent, Change, Effect, SessionEvent, TimerName } from "./session/contract.ts";
+import type { AppEvent, Change, Effect, SealedMessage, SessionEvent, TimerName } from "./session/contract.ts";
 import { step } from "./session/machine.ts";
 import type { SessionState } from "./session/state.ts";
 import type { Connection, Transport } from "./transport.ts";
@@ -9,7 +11,9 @@ import type { Connection, Transport } from "./transport.ts";
 export interface World {
   readonly account: Credentials;
   readonly transport: Transport;
-  persist(changes: readonly Change[]): Promise<void>;
+  persist(changes: readonly Change[]): Promise<readonly SealedMessage[]>;
+  /** Fetches what a frame needs besides itself; undefined if that is nothing. Rejects if it cannot be had now. */
+  prepare(framed: Framed<DownFrame>): Promise<void> | undefined;
   emit(event: AppEvent): void;
 }
 
@@ -24,6 +28,8 @@ export class Runner {
   #isStepping = false;
   /** Fulfilled when the write under way has ended. */
   #writing: Promise<void> | undefined;
+  /** Fulfilled when all frames that wait for something have been dispatched. */
+  #preparing: Promise<void> | undefined;
 
   constructor(state: SessionState, world: World) {
     this.state = state;
@@ -40,6 +46,22 @@ export class Runner {
     } finally {
       this.#isStepping = false;
     }
+  }
+
+  /** A frame of the connection that is open, wherever it comes from. Frames keep their order. */
+  receive(framed: Framed<DownFrame>): void {
+    const { connection } = this.state;
+    const prepared = this.#world.prepare(framed);
+    if (!prepared && !this.#preparing) return this.dispatch({ type: "frame", connection, framed });
+    const dispatched = Promise.all([prepared, this.#preparing]).then(
+      () => this.dispatch({ type: "frame", connection, framed }),
+      // Without it the frames behind it would make no sense: on the next connection they come again.
+      () => this.#breakOff(connection),
+    );
+    this.#preparing = dispatched;
+    void dispatched.finally(() => {
+      if (this.#preparing === dispatched) this.#preparing = undefined;
+    });
   }
 
   /** Everything that has been asked for is persisted, or cannot be. */
@@ -102,21 +124,29 @@ export class Runner {
         this.#hasOpened = true;
         this.dispatch({ type: "socket_opened", connection });
       },
-      received: (framed) => this.dispatch({ type: "frame", connection, framed }),
+      received: (framed) => this.receive(framed),
       ponged: () => this.dispatch({ type: "pong", connection }),
       closed: (code) => this.dispatch({ type: "socket_closed", connection, code }),
     });
   }
 
+  #breakOff(connection: number): void {
+    if (connection === this.state.connection) this.#connection?.close();
+    this.dispatch({ type: "socket_closed", connection, code: ABNORMAL_CLOSURE });
+  }
+
   async #persist(batch: number, changes: readonly Change[]): Promise<void> {
     const event = await this.#world.persist(changes).then(
-      (): SessionEvent => ({ type: "persisted", batch }),
+      (sealed): SessionEvent => ({ type: "persisted", batch, sealed }),
       (): SessionEvent => ({ type: "persist_failed", batch }),
     );
     this.#writing = undefined;
     this.dispatch(event);
   }
 }
+
+/** RFC 6455 §7.4.1. */
+const ABNORMAL_CLOSURE = 1006;
 
 /** Whatever is not a refusal of the server's may go better next time. */
 function reasonOf(error: unknown): { code: ChatErrorCode; retry: Retry } {

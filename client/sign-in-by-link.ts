@@ -1,6 +1,9 @@
 import { Account, type AccountOptions } from "./account.ts";
+import type { LinkedHistory } from "./chat/devices.ts";
+import { readHandover } from "./history/handover.ts";
 import { Http } from "./http.ts";
-import { type LinkedDevice, type OpenedLink, openLink } from "./linking.ts";
+import type { AccountKey } from "./identity/account-key.ts";
+import { type OpenedLink, openLink } from "./linking.ts";
 
 export interface SignInByLinkOptions extends AccountOptions {
   /** How the person's other devices call this one. */
@@ -14,12 +17,24 @@ export interface PendingLink extends Omit<OpenedLink, "session"> {
   linked(): Promise<LinkedAccount>;
 }
 
-export interface LinkedAccount extends Omit<LinkedDevice, "session"> {
+export interface LinkedAccount {
   readonly account: Account;
+  /** For `Chat.open`. */
+  readonly accountKey: AccountKey;
+  /** For `chat.devices.receiveHistory`, once the chat is open. */
+  readonly history: LinkedHistory;
 }
 
 /**
- * Signs this device in without a phone: it shows a QR code, and a device that is signed in scans it (`devices.link`).
+ * Signs this device in without a phone: it shows a QR code, and a device that is signed in scans it (`chat.devices.link`).
+ *
+ *     const link = await signInByLink({ url, store, deviceName: "Laptop" });
+ *     show(link.qr);
+ *     const { account, accountKey, history } = await link.linked();
+ *     const chat = await Chat.open({ account, accountKey, store, client });
+ *     chat.connection.open();
+ *     await chat.devices.receiveHistory(history);
+ *
  * @throws ChatError
  */
 export async function signInByLink({
@@ -33,8 +48,11 @@ export async function signInByLink({
   return {
     ...shown,
     async linked() {
-      const { session: signedIn, ...passed } = await session();
-      return { account: await Account.begin(signedIn, http, store), ...passed };
+      const { session: signedIn, payload, channel } = await session();
+      // The server could have signed this device in to anybody's account: the other device names its own.
+      const { accountKey, backupKey, history } = await readHandover(payload, signedIn.user);
+      const account = await Account.begin(signedIn, http, store);
+      return { account, accountKey, history: { backupKey, history, channel } };
     },
   };
 }

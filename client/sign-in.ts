@@ -3,6 +3,7 @@ import type { Session } from "../shared/api/sign-in.ts";
 import * as endpoints from "../shared/api/sign-in.ts";
 import type { DeviceId } from "../shared/ids.ts";
 import { Account, type AccountOptions } from "./account.ts";
+import { asChatErrors } from "./chat/failure.ts";
 import { hasCode } from "./chat-error.ts";
 import { Http } from "./http.ts";
 
@@ -63,7 +64,7 @@ export async function completeSignIn(options: CompleteSignInOptions): Promise<Ac
 
 async function enter(options: Options, ask: (http: Http, common: Common) => Promise<Session>): Promise<Account> {
   const http = new Http(options.url, options);
-  const id = options.device ?? (await options.store.loadSession())?.device;
+  const id = options.device ?? (await asChatErrors(() => options.store.loadSession()))?.device;
   const signedIn = await ask(http, commonOf(options, id)).catch((error: unknown) => {
     // What the store remembers is of another account, or was removed from this one.
     if (options.device !== undefined || !hasCode(error, "not_found") || !error.details.proof) throw error;

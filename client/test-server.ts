@@ -30,7 +30,7 @@ export class TestServer {
     if (origin !== url) throw new TypeError(`not this server: ${origin}`);
     const asked: Asked = {
       what: `${init.method} ${pathname}`,
-      body: typeof init.body === "string" ? JSON.parse(init.body) : undefined,
+      body: typeof init.body === "string" ? JSON.parse(init.body) : init.body,
       headers: new Headers(init.headers),
       credentials: init.credentials,
     };

@@ -15,7 +15,11 @@ export function decidesTicks(receipt: { conversation: ConversationId; user: User
   return receipt.user === directPeer(receipt.conversation, self);
 }
 
-export function ticksOf(state: ConversationState | undefined, conversation: ConversationId, self: UserId): Ticks {
+export function ticksOf(
+  state: Pick<ConversationState, "peers"> | undefined,
+  conversation: ConversationId,
+  self: UserId,
+): Ticks {
   return state?.peers.get(directPeer(conversation, self)) ?? { delivered: 0, read: 0 };
 }
 

@@ -20,6 +20,11 @@ const parts: Part[] = [
   { name: "check", about: "types, lint, import rules, dead code", run: () => script("scripts/check.ts") },
   { name: "unit", about: "unit tests in Node", run: () => vitest("node") },
   { name: "workerd", about: "Workers and objects in their own engine", run: () => vitest("workerd") },
+  {
+    name: "browser",
+    about: "the client in Chromium: its store, several tabs as one device, the examples",
+    run: () => vitest("browser"),
+  },
   { name: "cost", about: "the ledger: what a message costs, counted", run: () => vitest("cost") },
   { name: "demo", about: "the demonstration, on a system of its own", run: () => program("scripts/demo.ts") },
   {

@@ -3,11 +3,13 @@ import type { LinkState } from "./api/devices.ts";
 import { ErrorCode, Retry } from "./errors.ts";
 import { ConversationId, Cursor, DeviceId, MessageId, Seq, Time, UserId } from "./ids.ts";
 import {
+  MAX_ADDS_PER_COMMIT,
   MAX_APPEND_MESSAGES,
   MAX_BODY_BYTES,
   MAX_DEVICE_NAME_CHARS,
-  MAX_MEMBERS_PER_CONVERSATION,
+  MAX_KEY_PACKAGES_PER_UPLOAD,
   MAX_PAGE_ENTRIES,
+  MAX_REMOVES_PER_COMMIT,
   type PersonBucket,
   type PublicBucket,
   personBuckets,
@@ -131,19 +133,82 @@ export type EraseMemberReply = { found: boolean };
 export const SignalTyping = v.object({ user: UserId, requestId });
 export type SignalTyping = v.InferOutput<typeof SignalTyping>;
 
-/** Makes a group with these members; the same call again changes nothing. */
-export const CreateGroup = v.object({
-  members: v.pipe(v.array(UserId), v.minLength(1), v.maxLength(MAX_MEMBERS_PER_CONVERSATION)),
+/** What stands in the object itself, or, larger than `MAX_INLINE_GROUP_BYTES`, under this name in the file store. */
+const Stored = v.union([v.instance(Uint8Array), v.string()]);
+export type Stored = v.InferOutput<typeof Stored>;
+
+/** A device as a member of an MLS group, as its certificate names it. */
+export const LeafOwner = v.object({ user: UserId, device: DeviceId });
+export type LeafOwner = v.InferOutput<typeof LeafOwner>;
+
+/**
+ * A commit (RFC 9420 §12.4), read by the gateway. It is taken if its epoch is the conversation's and its changes are the
+ * caller's to make; the first one, of epoch 0, begins the group. The same id again is answered as before.
+ */
+export const SubmitCommit = v.object({
+  user: UserId,
+  device: DeviceId,
+  id: MessageId,
+  /** In which it was made. */
+  epoch: Cursor,
+  /** The committer's leaf; null: the device joins by it (an external commit, RFC 9420 §12.4.3.2). */
+  leaf: v.nullable(Cursor),
+  adds: v.pipe(v.array(LeafOwner), v.maxLength(MAX_ADDS_PER_COMMIT)),
+  /** Leaves. */
+  removes: v.pipe(v.array(Cursor), v.maxLength(MAX_REMOVES_PER_COMMIT)),
+  /** What the log gets: the commit, or a reference to it where it is too large for a frame. */
+  body,
+  /** The commit itself, where the log has a reference. */
+  commit: v.optional(Stored),
+  /** Of the next epoch. */
+  groupInfo: Stored,
+  tree: Stored,
+  /** For those who are added. */
+  welcome: v.optional(Stored),
+  /** What the device has: a refusal brings what it has missed. */
+  after: Cursor,
   requestId,
 });
-export type CreateGroup = v.InferOutput<typeof CreateGroup>;
+export type SubmitCommit = v.InferOutput<typeof SubmitCommit>;
+export type SubmitCommitReply =
+  | { ok: true; seq: Seq; at: number }
+  /** Of another epoch (null: there is no group yet): a page of the log above `after`, complete up to `through`. */
+  | { ok: false; code: "epoch_stale"; epoch: number | null; entries: Entry[]; through: Cursor }
+  | { ok: false; code: Exclude<ErrorCode, "epoch_stale">; retry: Retry };
+
+export const ReadGroup = v.object({ user: UserId });
+export type ReadGroup = v.InferOutput<typeof ReadGroup>;
+/** The group as it stands: whoever is a member can join from it. */
+export type ReadGroupReply =
+  | { ok: false; code: ErrorCode }
+  | {
+      ok: true;
+      epoch: number;
+      /** Where the commit that began this epoch stands. */
+      seq: Seq;
+      groupInfo: Stored;
+      tree: Stored;
+      /** By leaf; null where one is blank, or nobody's. */
+      leaves: (LeafOwner | null)[];
+      /** Leaves of people who were erased. */
+      orphans: number[];
+    };
+
+export const ReadEpoch = v.object({ user: UserId, seq: Seq });
+export type ReadEpoch = v.InferOutput<typeof ReadEpoch>;
+/** What belongs to the commit at this place and does not stand in the log. */
+export type ReadEpochReply =
+  | { ok: false; code: ErrorCode }
+  | { ok: true; commit?: Stored; welcome?: Stored; tree?: Stored };
 
 export interface ConversationRpc {
   append(call: Append): Promise<AppendReply>;
   readLog(call: ReadLog): Promise<ReadLogReply>;
   putWatermark(call: PutWatermark): Promise<PutWatermarkReply>;
   signalTyping(call: SignalTyping): Promise<void>;
-  createGroup(call: CreateGroup): Promise<void>;
+  submitCommit(call: SubmitCommit): Promise<SubmitCommitReply>;
+  readGroup(call: ReadGroup): Promise<ReadGroupReply>;
+  readEpoch(call: ReadEpoch): Promise<ReadEpochReply>;
   setBlock(call: SetBlock): Promise<void>;
   eraseMember(call: EraseMember): Promise<EraseMemberReply>;
 }
@@ -158,8 +223,11 @@ export const Deliver = v.object({
 export type Deliver = v.InferOutput<typeof Deliver>;
 
 export type DeliverReply = {
-  /** `dormant`: no device is connected, every device is marked; no need to call again until the next read. */
-  state: "live" | "dormant";
+  /**
+   * `dormant`: no device is connected, every device is marked; no need to call again until the next read. `gone`: there is no
+   * such person, and nobody who could know that something of them is there.
+   */
+  state: "live" | "dormant" | "gone";
   epoch: Cursor;
   watermark: Watermark;
 };
@@ -219,6 +287,60 @@ export type DeviceListed = {
   isOnline: boolean;
   place: string | undefined;
 };
+
+/** MLS cipher suites (RFC 9420 §17.1; 83 is the X-Wing hybrid). */
+export const Suite = v.picklist([1, 83]);
+export type Suite = v.InferOutput<typeof Suite>;
+
+/**
+ * Key packages of one device, checked by the gateway. The first upload decides the person's account key; with another one it
+ * is refused, unless the person begins anew: then the key packages of all other devices go.
+ */
+export const PutKeys = v.object({
+  device: DeviceId,
+  /** Ed25519, base64url. */
+  accountKey: v.string(),
+  isReset: v.boolean(),
+  packages: v.pipe(
+    v.array(
+      v.object({
+        suite: Suite,
+        /** KeyPackageRef, hex: the same one again changes nothing. */
+        ref: v.string(),
+        isLastResort: v.boolean(),
+        notAfter: Time,
+        keyPackage: v.instance(Uint8Array),
+      }),
+    ),
+    v.maxLength(MAX_KEY_PACKAGES_PER_UPLOAD),
+  ),
+});
+export type PutKeys = v.InferOutput<typeof PutKeys>;
+export type PutKeysReply = { ok: true; left: KeysLeft[] } | { ok: false; code: "not_found" | "taken" | "too_many" };
+/** One-time key packages that a device has left. */
+export type KeysLeft = { suite: Suite; oneTime: number; hasLastResort: boolean };
+
+export const AskKeys = v.object({ device: DeviceId });
+export type AskKeys = v.InferOutput<typeof AskKeys>;
+export type AskKeysReply = { accountKey: string | undefined; left: KeysLeft[] };
+
+/** One key package of each device of this person, used up by it; the last resort where there is no other. */
+export const ClaimKeyPackages = v.object({
+  requester: UserId,
+  suite: Suite,
+  /** Devices that need none. */
+  except: v.array(DeviceId),
+});
+export type ClaimKeyPackages = v.InferOutput<typeof ClaimKeyPackages>;
+export type ClaimKeyPackagesReply =
+  | {
+      ok: true;
+      accountKey: string;
+      packages: { device: DeviceId; keyPackage: Uint8Array }[];
+      /** Devices that have none of this suite. */
+      missing: DeviceId[];
+    }
+  | { ok: false; code: "not_found" | "rate_limited"; retry: Retry };
 
 /** Whether this device may ask for something over HTTP, and takes the cost from a bucket of its person. */
 export const Admit = v.object({
@@ -357,6 +479,11 @@ export interface UserRpc {
   listDevices(): Promise<DeviceListed[]>;
   admit(call: Admit): Promise<AdmitReply>;
   refresh(call: Refresh): Promise<RefreshReply>;
+  putKeys(call: PutKeys): Promise<PutKeysReply>;
+  askKeys(call: AskKeys): Promise<AskKeysReply>;
+  /** Ed25519, base64url; undefined if there is none, or nobody. */
+  accountKey(): Promise<string | undefined>;
+  claimKeyPackages(call: ClaimKeyPackages): Promise<ClaimKeyPackagesReply>;
   setPin(call: SetPin): Promise<void>;
   assessSignIn(call: AssessSignIn): Promise<AssessSignInReply>;
   raiseAlert(call: RaiseAlert): Promise<void>;

@@ -1,13 +1,21 @@
-import { encodeTime } from "ulid";
+import { encodeTime, ulid } from "ulid";
+import { makeAccountKey } from "../../client/identity/account-key.ts";
+import { makeDeviceKeys } from "../../client/identity/device-keys.ts";
 import { type Account, MemoryStore, requestCode, signIn } from "../../client/index.ts";
+import { createMls } from "../../client/mls/ts-mls.ts";
 import { codesInLog } from "../../scripts/codes.ts";
 import { fictitiousPhone } from "../../scripts/fictitious-phone.ts";
 import { directConversation } from "../../shared/ids.ts";
-import { MAX_BODY_BYTES } from "../../shared/limits.ts";
-import { decodeDown, encodeUp, joinBodies, type Wire } from "../../shared/protocol/codec.ts";
+import { KEY_PACKAGE_LIFETIME_MS, MAX_BODY_BYTES } from "../../shared/limits.ts";
+import { groupIdOf, readFraming } from "../../shared/mls/framing.ts";
+import { decodeDown, encodeUp, type Framed, joinBodies, splitBodies, type Wire } from "../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
+import { sealedBytes } from "../../test/sealed.ts";
 import type { Adapter, MessageEvent, Seat, Target } from "./adapter.ts";
+
+const mls = createMls({ authenticate: async () => true });
+const FIRST_EPOCH = 1;
 
 /** Digits of a ULID. */
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -26,6 +34,8 @@ export const adapter: Adapter = {
     await sender.contacts.add(recipient.user);
     await recipient.contacts.add(sender.user);
     const conversation = directConversation(sender.user, recipient.user);
+    await beginGroup(sender, conversation);
+    const sealed = sealedBytes(conversation, FIRST_EPOCH, body);
     const time = encodeTime(Date.now());
     return {
       sender: await seat(sender),
@@ -34,11 +44,23 @@ export const adapter: Adapter = {
         encodeSends(
           conversation,
           ids.map((id) => messageId(time, id)),
-          body,
+          sealed,
         ),
     };
   },
 };
+
+/** The server reads what a message is framed as, and no more: no two need keys for each other. */
+async function beginGroup({ user, device, delivery }: Account, conversation: string): Promise<void> {
+  const account = await makeAccountKey();
+  const keys = await makeDeviceKeys(account, { user, device, issuedAt: Date.now() });
+  const lifetime = { notBefore: Date.now() - 60_000, notAfter: Date.now() + KEY_PACKAGE_LIFETIME_MS };
+  const { keyPackage } = await mls.makeKeyPackage(keys, 1, lifetime);
+  const packages = [{ keyPackage, lastResort: true }];
+  await delivery.uploadKeys({ accountKey: account.publicKey, reset: false, packages });
+  const made = await mls.commit(await mls.create(groupIdOf(conversation), 1, keys, Date.now()), {});
+  await delivery.submit(conversation, { ...made, id: ulid(), after: 0 });
+}
 
 /** As the SDK does: one message alone, several in frames of as many as fit. */
 function encodeSends(conversation: string, ids: readonly string[], body: Uint8Array): Wire[] {
@@ -69,29 +91,37 @@ async function seat(account: Account): Promise<Seat> {
     url: url.href,
     protocols: [SUBPROTOCOL, `${TICKET_PREFIX}${await account.ticket()}`],
     greeting: encodeUp({ type: "hello", client: "bench" }),
-    read: (wire) => readFrame(decodeDown(wire).frame),
+    read: (wire) => readFrame(decodeDown(wire)),
   };
 }
 
 /** Everything that arrives is acked at once, with one watermark a frame. */
-function readFrame(frame: DownFrame): ReturnType<Seat["read"]> {
+function readFrame({ frame, body }: Framed<DownFrame>): ReturnType<Seat["read"]> {
   switch (frame.type) {
     case "drained":
       return { events: [{ kind: "ready" }] };
     case "sent":
       return { events: frame.messages.map(({ id }) => eventOf("sent", id)) };
     case "message":
-      return { events: [eventOf("delivered", frame.id)], answers: [ackOf(frame.conversation, frame.seq)] };
+      return { events: deliveredBy([frame], [body]), answers: [ackOf(frame.conversation, frame.seq)] };
     case "entries": {
-      const events = frame.entries.map(({ id }) => eventOf("delivered", id));
+      const lengths = frame.entries.map(({ length }) => length);
+      const events = deliveredBy(frame.entries, splitBodies(lengths, body));
       return { events, answers: [ackOf(frame.conversation, frame.through)] };
     }
     case "welcome":
     case "receipt":
+    case "refill":
       return { events: [] };
     default:
       throw new Error(`unexpected frame: ${JSON.stringify(frame)}`);
   }
+}
+
+/** The commit that began the group is no message. */
+function deliveredBy(entries: readonly { readonly id: string }[], bodies: readonly Uint8Array[]): MessageEvent[] {
+  const isMessage = (_: unknown, index: number) => readFraming(bodies[index] ?? new Uint8Array(0))?.kind === "message";
+  return entries.filter(isMessage).map(({ id }) => eventOf("delivered", id));
 }
 
 function ackOf(conversation: string, seq: number): string {

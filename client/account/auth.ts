@@ -13,9 +13,9 @@ export interface RemovalReceipt {
 
 /** Who may act as this person, and what is kept about them. Everything here rejects with a `ChatError`. */
 export class Auth {
-  readonly #session: DeviceSession;
+  readonly #session: Pick<DeviceSession, "call" | "download" | "refresh" | "forget">;
 
-  constructor(session: DeviceSession) {
+  constructor(session: Pick<DeviceSession, "call" | "download" | "refresh" | "forget">) {
     this.#session = session;
   }
 

@@ -15,7 +15,7 @@ import {
 } from "../../shared/api/people.ts";
 import type { UserId } from "../../shared/ids.ts";
 import { MAX_HASHES_PER_DISCOVERY } from "../../shared/limits.ts";
-import type { Message } from "../chat.ts";
+import type { Message } from "../chat/message.ts";
 import type { DeviceSession } from "../device-session.ts";
 import { sealEvidence } from "./evidence.ts";
 import { digestOf } from "./phone.ts";
@@ -37,9 +37,9 @@ export interface Report {
 
 /** The people whom this person knows, and those who want to be known. Everything here rejects with a `ChatError`. */
 export class Contacts {
-  readonly #session: DeviceSession;
+  readonly #session: Pick<DeviceSession, "call">;
 
-  constructor(session: DeviceSession) {
+  constructor(session: Pick<DeviceSession, "call">) {
     this.#session = session;
   }
 

@@ -20,9 +20,9 @@ export interface LinkOptions {
 
 /** This person's devices. Everything here rejects with a `ChatError`. */
 export class Devices {
-  readonly #session: DeviceSession;
+  readonly #session: Pick<DeviceSession, "call">;
 
-  constructor(session: DeviceSession) {
+  constructor(session: Pick<DeviceSession, "call">) {
     this.#session = session;
   }
 

@@ -4,9 +4,9 @@ import type { DeviceSession } from "../device-session.ts";
 
 /** Who may see what of this person, and who may add them to groups. Everything here rejects with a `ChatError`. */
 export class Privacy {
-  readonly #session: DeviceSession;
+  readonly #session: Pick<DeviceSession, "call">;
 
-  constructor(session: DeviceSession) {
+  constructor(session: Pick<DeviceSession, "call">) {
     this.#session = session;
   }
 

@@ -15,9 +15,9 @@ import type { DeviceSession } from "../device-session.ts";
 
 /** What others see of this person, and what this person sees of others. Everything here rejects with a `ChatError`. */
 export class Profile {
-  readonly #session: DeviceSession;
+  readonly #session: Pick<DeviceSession, "call">;
 
-  constructor(session: DeviceSession) {
+  constructor(session: Pick<DeviceSession, "call">) {
     this.#session = session;
   }
 

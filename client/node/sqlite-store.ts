@@ -1,14 +1,14 @@
 import { closeSync, openSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { ErrorCode } from "../../shared/errors.ts";
-import type { ConversationId } from "../../shared/ids.ts";
-import type { Change, ChangeType, Stored } from "../session/contract.ts";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { ConversationId, MessageId } from "../../shared/ids.ts";
+import type { QueuedForSending, SessionErrorCode, Stored } from "../session/contract.ts";
 import type { SessionStore, StoredSession } from "../session-store.ts";
 import {
   type ConversationSummary,
   type MessagePage,
   type Owner,
   type Store,
+  type StoreChange,
   type StoredMessage,
   WrongOwner,
 } from "../store/store.ts";
@@ -36,7 +36,8 @@ const migrations = [
     read INTEGER NOT NULL,
     PRIMARY KEY (conversation, user)
   ) STRICT, WITHOUT ROWID;
-  -- In the outbox as long as there is a "body", the sealed bytes; "number" keeps the order of sending.
+  -- In the outbox as long as it has neither place nor failure; "body" is what it was sealed to, "number" keeps the order
+  -- of sending.
   CREATE TABLE message (
     number INTEGER PRIMARY KEY,
     conversation TEXT NOT NULL,
@@ -62,40 +63,57 @@ const migrations = [
   ) STRICT;
   `,
   "ALTER TABLE session ADD COLUMN attempt TEXT;",
+  `
+  ALTER TABLE message ADD COLUMN is_event INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX message_id ON message (conversation, id);
+  CREATE INDEX message_queued ON message (number) WHERE seq IS NULL AND failure IS NULL;
+  -- Until now messages went out unencrypted: what waits is sealed before it leaves.
+  UPDATE message SET body = NULL;
+  CREATE TABLE record (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+  ) STRICT;
+  `,
 ] as const;
 
-const columns = "conversation, id, seq, user, device, at, content, failure";
+const columns = "conversation, id, seq, user, device, at, content, is_event AS isEvent, failure";
+const queued = "seq IS NULL AND failure IS NULL";
+const thisQueued = `conversation = :conversation AND id = :id AND ${queued}`;
 
-/** One statement a kind of change, which binds the change's own fields by name. */
-const changeStatements: Record<ChangeType, readonly string[]> = {
+/** The statements of each kind of change; they bind the change's own fields by name. */
+const changeStatements: Record<StoreChange["type"], readonly string[]> = {
   queue: [
-    `INSERT INTO message (conversation, id, user, device, at, content, body)
-     SELECT :conversation, :id, user, device, :at, :content, :body FROM device`,
+    `INSERT INTO message (conversation, id, user, device, at, content)
+     SELECT :conversation, :id, user, device, :at, :content FROM device`,
     "UPDATE device SET last_minted = :id",
   ],
+  sealed: [`UPDATE message SET body = :body WHERE ${thisQueued}`],
   rename: [
-    "UPDATE message SET id = :newId, at = :at WHERE conversation = :conversation AND id = :id AND seq IS NULL",
+    `UPDATE message SET id = :newId, at = :at, body = NULL WHERE ${thisQueued}`,
     "UPDATE device SET last_minted = :newId",
   ],
-  sent: [
-    `UPDATE message SET seq = :seq, at = :at, body = NULL
-     WHERE conversation = :conversation AND id = :id AND seq IS NULL`,
-  ],
-  failed: [
-    `UPDATE message SET failure = :code, body = NULL
-     WHERE conversation = :conversation AND id = :id AND seq IS NULL`,
-  ],
+  sent: [`UPDATE message SET seq = :seq, at = :at, body = NULL WHERE ${thisQueued}`],
+  failed: [`UPDATE message SET failure = :code, body = NULL WHERE ${thisQueued}`],
   message: [
-    `INSERT INTO message (conversation, seq, id, user, device, at, content)
-     VALUES (:conversation, :seq, :id, :user, :device, :at, :body)
+    `INSERT INTO message (conversation, seq, id, user, device, at, content, is_event)
+     VALUES (:conversation, :seq, :id, :user, :device, :at, :content, :isEvent)
      ON CONFLICT (conversation, seq) WHERE seq IS NOT NULL DO NOTHING`,
   ],
+  replace: [
+    "UPDATE message SET content = :content, is_event = :isEvent WHERE conversation = :conversation AND seq = :seq",
+  ],
+  drop: ["DELETE FROM message WHERE conversation = :conversation AND id = :id AND failure IS NOT NULL"],
   cursor: [upsert("have", ":have")],
   read: [upsert("read", ":seq")],
   read_confirmed: [upsert("read_confirmed", ":seq")],
   receipt: [
-    `INSERT INTO peer (conversation, user, delivered, read) VALUES (:conversation, :user, :delivered, :read)
+    `INSERT INTO peer (conversation, user, delivered, read) VALUES (:conversation, ifnull(:user, ''), :delivered, :read)
      ON CONFLICT DO UPDATE SET delivered = :delivered, read = :read`,
+  ],
+  record: [
+    `INSERT INTO record (key, value) SELECT :key, :value WHERE :value IS NOT NULL
+     ON CONFLICT DO UPDATE SET value = :value`,
+    "DELETE FROM record WHERE key = :key AND :value IS NULL",
   ],
 };
 
@@ -114,6 +132,8 @@ export class SqliteStore implements Store, SessionStore {
     if (path !== ":memory:") keepPrivate(path);
     this.#db = new DatabaseSync(path);
     this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    // What is deleted or replaced is overwritten in the file.
+    this.#db.exec("PRAGMA secure_delete = ON");
     this.#migrate();
   }
 
@@ -131,19 +151,48 @@ export class SqliteStore implements Store, SessionStore {
         ...{ conversation: id, have, read, readConfirmed: read_confirmed },
         peers: this.#peers(id),
         ahead: this.#all<{ seq: number }>(
-          "SELECT seq FROM message WHERE conversation = ? AND seq > ? ORDER BY seq",
+          // What others wrote can lie there too: it was imported.
+          "SELECT seq FROM message WHERE conversation = ? AND seq > ? AND device = ? ORDER BY seq",
           id,
           have,
+          owner.device,
         ).map(({ seq }) => seq),
       })),
-      outbox: this.#all("SELECT conversation, id, body FROM message WHERE body IS NOT NULL ORDER BY number"),
+      outbox: this.#outbox(),
     };
   }
 
-  async persist(changes: readonly Change[]): Promise<void> {
+  async persist(changes: readonly StoreChange[]): Promise<void> {
     this.#transaction(() => {
       for (const change of changes) this.#apply(change);
     });
+    // The log that SQLite keeps beside the file would still have what stood there before.
+    if (changes.some(({ type }) => type === "replace" || type === "drop")) this.#checkpoint();
+  }
+
+  async record(key: string): Promise<Uint8Array | undefined> {
+    return this.#all<RecordRow>("SELECT key, value FROM record WHERE key = ?", key)[0]?.value;
+  }
+
+  async records(prefix: string): Promise<(readonly [string, Uint8Array])[]> {
+    // Keys are ASCII: nothing that begins with the prefix comes after this.
+    const end = `${prefix}\u{ffff}`;
+    const rows = this.#all<RecordRow>(
+      "SELECT key, value FROM record WHERE key >= ? AND key < ? ORDER BY key",
+      prefix,
+      end,
+    );
+    return rows.map(({ key, value }) => [key, value]);
+  }
+
+  async scan(conversation: ConversationId, after: number, limit: number): Promise<StoredMessage[]> {
+    const sql = `SELECT ${columns} FROM message WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?`;
+    return this.#all<MessageRow>(sql, conversation, after, limit).map(toMessage);
+  }
+
+  async find(conversation: ConversationId, id: MessageId): Promise<StoredMessage | undefined> {
+    const sql = `SELECT ${columns} FROM message WHERE conversation = ? AND id = ? ORDER BY seq IS NULL, seq LIMIT 1`;
+    return this.#all<MessageRow>(sql, conversation, id).map(toMessage)[0];
   }
 
   async messages(conversation: ConversationId, { before, limit }: MessagePage): Promise<StoredMessage[]> {
@@ -187,14 +236,22 @@ export class SqliteStore implements Store, SessionStore {
     this.#db.close();
   }
 
-  #apply(change: Change): void {
-    const { type, ...fields } = change;
-    const parameters = "user" in fields ? { ...fields, user: fields.user ?? "" } : fields;
+  #apply({ type, ...fields }: StoreChange): void {
+    const parameters = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, toParameter(value)]));
     for (const sql of changeStatements[type]) {
       const statement = this.#prepare(sql);
       statement.setAllowUnknownNamedParameters(true);
       statement.run(parameters);
     }
+  }
+
+  #checkpoint(): void {
+    this.#all("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  #outbox(): QueuedForSending[] {
+    const sql = `SELECT conversation, id, content, body FROM message WHERE ${queued} ORDER BY number`;
+    return this.#all<OutboxRow>(sql).map(({ body, ...message }) => ({ ...message, ...(body && { body }) }));
   }
 
   #unplaced(conversation: ConversationId, limit: number): MessageRow[] {
@@ -216,7 +273,7 @@ export class SqliteStore implements Store, SessionStore {
       )
       SELECT *, (
         SELECT count(*) FROM message, device
-        WHERE conversation = positions.id AND seq > positions.read AND message.user <> device.user
+        WHERE conversation = positions.id AND seq > positions.read AND message.user <> device.user AND NOT is_event
       ) AS unread
       FROM positions ORDER BY id`);
   }
@@ -280,8 +337,19 @@ type SessionRow = {
 type DeviceRow = { user: string; device: string; last_minted: string | null };
 type ConversationRow = { id: string; have: number; read: number; read_confirmed: number; unread: number };
 type PeerRow = { user: string; delivered: number; read: number };
-type MessageRow = Omit<StoredMessage, "seq" | "failure"> & { seq: number | null; failure: ErrorCode | null };
+type OutboxRow = Omit<QueuedForSending, "body"> & { body: Uint8Array | null };
+type RecordRow = { key: string; value: Uint8Array };
+type MessageRow = Omit<StoredMessage, "seq" | "isEvent" | "failure"> & {
+  seq: number | null;
+  isEvent: number;
+  failure: SessionErrorCode | null;
+};
 
-function toMessage({ seq, failure, ...row }: MessageRow): StoredMessage {
-  return { ...row, seq: seq ?? undefined, failure: failure ?? undefined };
+function toMessage({ seq, isEvent, failure, ...row }: MessageRow): StoredMessage {
+  return { ...row, seq: seq ?? undefined, isEvent: isEvent === 1, failure: failure ?? undefined };
+}
+
+function toParameter(value: string | number | boolean | Uint8Array | undefined): SQLInputValue {
+  if (value === undefined) return null;
+  return typeof value === "boolean" ? Number(value) : value;
 }

@@ -49,16 +49,24 @@ export type SessionEvent =
   | SendEvent
   | { readonly type: "read"; readonly conversation: ConversationId; readonly seq: number }
   | { readonly type: "typing"; readonly conversation: ConversationId }
-  | { readonly type: "persisted"; readonly batch: number }
-  | { readonly type: "persist_failed"; readonly batch: number };
+  /** `sealed`: of the messages that the batch asked to seal, those that could be. */
+  | { readonly type: "persisted"; readonly batch: number; readonly sealed: readonly SealedMessage[] }
+  | { readonly type: "persist_failed"; readonly batch: number }
+  /** What could not be sealed there before may be sealed now: this device has become a member of the group. */
+  | { readonly type: "sealable"; readonly conversation: ConversationId }
+  /** What could not be sealed there never can: it fails. */
+  | { readonly type: "unsendable"; readonly conversation: ConversationId; readonly code: SessionErrorCode };
 
-/** `ref` returns in `queued` or `refused`; `body` is what is transmitted, `content` what the store keeps for reading. */
+/**
+ * `ref` returns in `queued` or `refused`; `content` is what the store keeps for reading, and what is sealed when it goes.
+ * `request` names the wish to send it, and returns in the change that queues it.
+ */
 export interface SendEvent {
   readonly type: "send";
   readonly ref: number;
   readonly conversation: ConversationId;
-  readonly body: Uint8Array;
   readonly content: Uint8Array;
+  readonly request?: string;
 }
 
 export type EventType = SessionEvent["type"];
@@ -104,6 +112,13 @@ export interface ReceivedMessage {
   readonly body: Uint8Array;
 }
 
+/** A message of the outbox as it is transmitted. */
+export interface SealedMessage {
+  readonly conversation: ConversationId;
+  readonly id: MessageId;
+  readonly body: Uint8Array;
+}
+
 /** The parts of one atomic, durable write, to be applied in order. */
 export type Change =
   /** Joins the end of its conversation's outbox; `id` is also the last one minted. */
@@ -112,16 +127,31 @@ export type Change =
       readonly conversation: ConversationId;
       readonly id: MessageId;
       readonly at: number;
-      readonly body: Uint8Array;
+      readonly content: Uint8Array;
+      readonly request?: string;
+    }
+  /** To be sealed in this write, with what the ratchet says by then; in place of what it was sealed to before. */
+  | {
+      readonly type: "seal";
+      readonly conversation: ConversationId;
+      readonly id: MessageId;
       readonly content: Uint8Array;
     }
-  /** Keeps its place in the outbox under a new id. */
+  /** Keeps its place in the outbox under a new id, not sealed any more: what is sealed names the id. */
   | {
       readonly type: "rename";
       readonly conversation: ConversationId;
       readonly id: MessageId;
       readonly newId: MessageId;
       readonly at: number;
+    }
+  /** Stands in the log, as it came, and in the outbox until `sent` comes: the store has nothing to do. */
+  | {
+      readonly type: "placed";
+      readonly conversation: ConversationId;
+      readonly id: MessageId;
+      readonly seq: number;
+      readonly body: Uint8Array;
     }
   /** Leaves the outbox. */
   | {
@@ -136,9 +166,9 @@ export type Change =
       readonly type: "failed";
       readonly conversation: ConversationId;
       readonly id: MessageId;
-      readonly code: ErrorCode;
+      readonly code: SessionErrorCode;
     }
-  /** `body` is as it came; who carries out the `persist` may put the opened content in its place. */
+  /** `body` is as it came; who carries out the `persist` opens it. */
   | ({ readonly type: "message" } & ReceivedMessage)
   /** Everything up to `have` is there, or is gone for good. */
   | { readonly type: "cursor"; readonly conversation: ConversationId; readonly have: number }
@@ -146,8 +176,6 @@ export type Change =
   /** The server knows of the read mark. */
   | { readonly type: "read_confirmed"; readonly conversation: ConversationId; readonly seq: number }
   | ({ readonly type: "receipt"; readonly conversation: ConversationId } & PeerWatermark);
-
-export type ChangeType = Change["type"];
 
 export interface PeerWatermark {
   /** Undefined: how far every other member of the group has got. */
@@ -161,11 +189,15 @@ export interface Stored {
   readonly lastMinted: MessageId | undefined;
   readonly conversations: readonly StoredConversation[];
   /** In the order in which they were queued. */
-  readonly outbox: readonly {
-    readonly conversation: ConversationId;
-    readonly id: MessageId;
-    readonly body: Uint8Array;
-  }[];
+  readonly outbox: readonly QueuedForSending[];
+}
+
+export interface QueuedForSending {
+  readonly conversation: ConversationId;
+  readonly id: MessageId;
+  readonly content: Uint8Array;
+  /** Absent: not sealed yet. */
+  readonly body?: Uint8Array;
 }
 
 export interface StoredConversation {
@@ -204,8 +236,11 @@ export type Phase =
   | "closed";
 
 /**
- * Codes of the wire, and those that arise on the device itself; of these, a text that is no link's code (`link_invalid`) and
- * bytes that the linked device did not send (`tampered`) never reach a session.
+ * Codes of the wire, and those that arise on the device itself. Of these some never reach a session: a text that is no
+ * link's code (`link_invalid`), an account key that this device was never given (`identity_locked`), what can be wrong
+ * with a backup (`wrong_code`, `backup_unsigned`, `code_malformed`), what nobody could read if it was sent (`malformed`), and
+ * a change of a message that has no place yet (`not_sent`). `tampered`: somebody has made up what only another device
+ * could have sent.
  */
 export type SessionErrorCode =
   | ErrorCode
@@ -214,7 +249,13 @@ export type SessionErrorCode =
   | "store_failed"
   | "wrong_account"
   | "link_invalid"
-  | "tampered";
+  | "tampered"
+  | "identity_locked"
+  | "wrong_code"
+  | "backup_unsigned"
+  | "code_malformed"
+  | "malformed"
+  | "not_sent";
 
 export type AppEvent =
   | { readonly type: "state"; readonly state: Phase; readonly code?: SessionErrorCode }
@@ -244,7 +285,12 @@ export type AppEvent =
       readonly seq: number;
       readonly at: number;
     }
-  | { readonly type: "failed"; readonly conversation: ConversationId; readonly id: MessageId; readonly code: ErrorCode }
+  | {
+      readonly type: "failed";
+      readonly conversation: ConversationId;
+      readonly id: MessageId;
+      readonly code: SessionErrorCode;
+    }
   | ({ readonly type: "message" } & ReceivedMessage)
   /** A member has got this far; every message of mine up to `delivered` is ✓✓, up to `read` is read. */
   | ({ readonly type: "receipt"; readonly conversation: ConversationId } & PeerWatermark)
@@ -256,6 +302,10 @@ export type AppEvent =
       readonly user: UserId;
       readonly active: boolean;
     }
+  /** Few of this device's key packages are left on the server. */
+  | { readonly type: "keys_low" }
+  /** What was sealed anew there was of an epoch that is over, once more: the log may lack what leads to the one that holds. */
+  | { readonly type: "behind"; readonly conversation: ConversationId }
   /** Something about the account that its owner should see. Comes once, unless the app ends before the server knows that. */
   | Alert
   /** The server refused something that nobody waits for. */

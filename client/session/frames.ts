@@ -5,9 +5,10 @@ import type { DownFrame, DownType, ErrorFrame } from "../../shared/protocol/down
 import { receiveAlert } from "./alerts.ts";
 import { backOff, close, endConnection, greeted, heard } from "./connection.ts";
 import type { EventOf } from "./contract.ts";
-import { abandonGap, compareEverything, endRepair, receiveEntries, receiveMessage, receiveSent } from "./inbox.ts";
+import { abandonGap, endRepair, receiveEntries, receiveMessage, receiveSent } from "./inbox.ts";
 import { sendRefused } from "./outbox.ts";
 import { receiveReceipt } from "./read-marks.ts";
+import { compareEverything } from "./sync.ts";
 import type { Turn } from "./turn.ts";
 import { receiveTyping, stopTyping } from "./typing.ts";
 
@@ -27,6 +28,7 @@ const handlers: FrameHandlers = {
   receipt: receiveReceipt,
   typing: (turn, { conversation, user }) => receiveTyping(turn, conversation, user),
   alert: receiveAlert,
+  refill: (turn) => turn.emit({ type: "keys_low" }),
   error: refused,
   bye: (turn, { code, retry }) => endConnection(turn, code, retry),
 };

@@ -1,11 +1,11 @@
 import type { ConversationId } from "../../shared/ids.ts";
-import { GAP_WAIT_MS, MAX_CURSORS_PER_FRAME, MAX_HELD_MESSAGES, RECONNECT_MAX_MS } from "../../shared/limits.ts";
+import { GAP_WAIT_MS, MAX_HELD_MESSAGES, RECONNECT_MAX_MS } from "../../shared/limits.ts";
 import { splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame, Entries, Message } from "../../shared/protocol/down.ts";
-import type { Position, Sync } from "../../shared/protocol/up.ts";
 import type { ReceivedMessage } from "./contract.ts";
 import { confirmSent, isQueued } from "./outbox.ts";
 import type { HeldBack } from "./state.ts";
+import { requestSync } from "./sync.ts";
 import type { Turn } from "./turn.ts";
 
 type Sent = Extract<DownFrame, { type: "sent" }>;
@@ -54,16 +54,6 @@ export function receiveSent(turn: Turn, { conversation, messages }: Sent): void 
     if (seq > staged + 1) hold(turn, conversation, seq, "own");
     else if (seq > staged) advance(turn, conversation, seq);
   }
-}
-
-/** Asks for everything beyond what this device has, in every conversation. */
-export function compareEverything(turn: Turn): number {
-  return requestSync(
-    turn,
-    "all",
-    // Of what it has nothing of, the server sends everything anyway; it may not even know of it yet.
-    [...turn.state.conversations].flatMap(([id, { have }]) => (have > 0 ? [[id, have] as const] : [])),
-  );
 }
 
 /** One repair at a time: wait for what may only be late, then fetch. Repeated ever more slowly while something is missing. */
@@ -116,7 +106,11 @@ function acceptPage(turn: Turn, messages: readonly ReceivedMessage[], staged: nu
  */
 function accept(turn: Turn, message: ReceivedMessage): void {
   turn.oweAck(message.conversation);
-  if (isQueued(turn, message.conversation, message.id)) return;
+  const isOwn = message.device === turn.state.config.device;
+  if (isOwn && isQueued(turn, message.conversation, message.id)) {
+    const { conversation, id, seq, body } = message;
+    return turn.persist({ type: "placed", conversation, id, seq, body });
+  }
   turn.persist({ type: "message", ...message });
   turn.emitOncePersisted({ type: "message", ...message });
 }
@@ -161,21 +155,4 @@ function closeGap(turn: Turn, conversation: ConversationId): void {
   const gaps = new Set(turn.state.gaps);
   gaps.delete(conversation);
   turn.update({ gaps });
-}
-
-function requestSync(
-  turn: Turn,
-  scope: Sync["scope"],
-  cursors: readonly (readonly [ConversationId, number])[],
-): number {
-  const request = turn.state.lastRequest + 1;
-  turn.update({ lastRequest: request });
-  let offset = 0;
-  do {
-    const chunk = cursors.slice(offset, offset + MAX_CURSORS_PER_FRAME);
-    const positions = chunk.map(([id, have]): Position => [id, have, turn.conversation(id).read]);
-    offset += MAX_CURSORS_PER_FRAME;
-    turn.transmit({ type: "sync", request, cursors: positions, scope, more: offset < cursors.length });
-  } while (offset < cursors.length);
-  return request;
 }

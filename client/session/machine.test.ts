@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { defaultRetry, type ErrorCode, type Retry } from "../../shared/errors.ts";
+import { defaultRetry } from "../../shared/errors.ts";
 import { directConversation, messageTime } from "../../shared/ids.ts";
 import {
   CONNECT_TIMEOUT_MS,
   GAP_WAIT_MS,
   MAX_BODY_BYTES,
+  MAX_CONTENT_BYTES,
   MAX_CURSORS_PER_FRAME,
   MAX_HELD_MESSAGES,
   MAX_IN_FLIGHT_SENDS,
@@ -17,7 +18,19 @@ import {
   TYPING_SHOWN_MS,
 } from "../../shared/limits.ts";
 import type { Phase, StoredConversation } from "./contract.ts";
-import { bodyOf, chat, emptyStore, idOf, me, myDevice, peer, seededRandom, TestDriver } from "./test-driver.ts";
+import {
+  bodyOf,
+  chat,
+  emptyStore,
+  idOf,
+  me,
+  myDevice,
+  peer,
+  sealAs,
+  seededRandom,
+  TestDriver,
+  unseal,
+} from "./test-driver.ts";
 
 const other = directConversation(peer, myDevice);
 const row = (part: Partial<StoredConversation> = {}): StoredConversation => ({
@@ -26,9 +39,6 @@ const row = (part: Partial<StoredConversation> = {}): StoredConversation => ({
 });
 const withRows = (...conversations: StoredConversation[]) =>
   new TestDriver({ stored: { ...emptyStore, conversations } });
-const refuse = (driver: TestDriver, id: string, code: ErrorCode, retry: Retry = defaultRetry[code]) =>
-  driver.receive({ type: "error", code, retry, conversation: chat, id });
-const idsSent = (driver: TestDriver) => driver.messagesSent.map(({ id }) => id);
 const seqsTold = (driver: TestDriver) => driver.emitted("message").map(({ seq }) => seq);
 const acks = (driver: TestDriver) => driver.transmitted("ack").map(({ seq }) => seq);
 
@@ -425,26 +435,28 @@ describe("inbox", () => {
 });
 
 describe("outbox", () => {
-  const pending = (driver: TestDriver) => driver.state.conversations.get(chat)?.queue.map(({ id }) => id) ?? [];
-
   test("a message is persisted before it is transmitted", () => {
     const driver = new TestDriver({ storeIsFast: false }).goLive();
     driver.send(5);
+    const [id = ""] = driver.pending();
     expect(driver.wanted).toEqual(["persist"]);
-    expect(driver.persisted).toMatchObject([{ type: "queue", conversation: chat, body: bodyOf(5) }]);
+    expect(driver.persisted).toMatchObject([
+      { type: "queue", conversation: chat, id, content: bodyOf(5) },
+      { type: "seal", conversation: chat, id, content: bodyOf(5) },
+    ]);
     driver.finishWrite();
-    expect(driver.emitted("queued")).toMatchObject([{ ref: 5, id: pending(driver)[0] }]);
+    expect(driver.emitted("queued")).toMatchObject([{ ref: 5, id }]);
     expect(driver.effects).toContainEqual({
       type: "transmit",
-      frame: { type: "send", id: pending(driver)[0], conversation: chat },
-      body: bodyOf(5),
+      frame: { type: "send", id, conversation: chat },
+      body: sealAs({ id, epoch: 1, generation: 1, content: bodyOf(5) }),
     });
   });
 
   test("it leaves with `sent`, in the same write as its place and the cursor", () => {
     const driver = new TestDriver().goLive();
     driver.send();
-    const [id = ""] = pending(driver);
+    const [id = ""] = driver.pending();
     driver.forget();
     driver.sent([id, 1]);
     expect(driver.wanted.filter((type) => type === "persist")).toHaveLength(1);
@@ -453,13 +465,13 @@ describe("outbox", () => {
       { type: "cursor", conversation: chat, have: 1 },
     ]);
     expect(driver.emitted("sent")).toEqual([{ type: "sent", conversation: chat, id, seq: 1, at: 1 }]);
-    expect([pending(driver), driver.state.outboxSize, driver.state.inFlight.size]).toEqual([[], 0, 0]);
+    expect([driver.pending(), driver.state.outboxSize, driver.state.inFlight.size]).toEqual([[], 0, 0]);
   });
 
   test("`sent` beyond a gap confirms at once and holds its place", () => {
     const driver = new TestDriver().goLive();
     driver.send();
-    const [id = ""] = pending(driver);
+    const [id = ""] = driver.pending();
     driver.sent([id, 2]);
     expect(driver.emitted("sent")).toHaveLength(1);
     expect(driver.state.conversations.get(chat)?.have).toBe(0);
@@ -483,19 +495,19 @@ describe("outbox", () => {
   test("an own message that comes back takes its place, and is sent again until `sent` confirms it", () => {
     const driver = new TestDriver().goLive();
     driver.send();
-    const [id = ""] = pending(driver);
+    const [id = ""] = driver.pending();
     driver.loseSocket();
     driver.openSocket();
     driver.forget();
     driver.page(0, 2, [1, 2], { own: { 1: id } });
     expect(driver.emitted("sent")).toEqual([]);
-    expect(pending(driver)).toEqual([id]);
+    expect(driver.pending()).toEqual([id]);
     expect(seqsTold(driver)).toEqual([2]);
     expect(driver.state.conversations.get(chat)?.have).toBe(2);
     driver.forget();
     driver.sent([id, 1]);
     expect(driver.emitted("sent")).toMatchObject([{ id, seq: 1 }]);
-    expect(pending(driver)).toEqual([]);
+    expect(driver.pending()).toEqual([]);
     expect(driver.state.conversations.get(chat)?.have).toBe(2);
   });
 
@@ -510,7 +522,7 @@ describe("outbox", () => {
     driver.send(1);
     driver.send(2);
     expect(driver.emitted("queued")).toHaveLength(2);
-    const ids = pending(driver);
+    const ids = driver.pending();
     driver.goLive();
     driver.pass(0);
     expect([...driver.state.inFlight.keys()]).toEqual(ids);
@@ -528,7 +540,7 @@ describe("outbox", () => {
     expect(driver.messagesSent).toEqual(before);
     driver.forget();
     driver.receive({ type: "drained", request: 0 });
-    expect(idsSent(driver)).toEqual([]);
+    expect(driver.idsSent).toEqual([]);
   });
 
   test("what is ready at once goes in one frame a conversation, as far as it fits", () => {
@@ -545,21 +557,22 @@ describe("outbox", () => {
 
   test("messages that do not fit into one frame go in several, in order", () => {
     const driver = new TestDriver();
-    const body = new Uint8Array(MAX_BODY_BYTES / 2 - 100);
-    for (let ref = 0; ref < 3; ref++) driver.do({ type: "send", ref, conversation: chat, body, content: body });
+    const content = new Uint8Array(MAX_BODY_BYTES / 2 - 100);
+    for (let ref = 0; ref < 3; ref++) driver.do({ type: "send", ref, conversation: chat, content });
     driver.openSocket();
     driver.welcome();
     expect(driver.transmitted("sends").map(({ messages }) => messages.length)).toEqual([2]);
     expect(driver.transmitted("send")).toHaveLength(1);
-    expect(idsSent(driver)).toEqual(pending(driver));
+    expect(driver.idsSent).toEqual(driver.pending());
   });
 
   test("what a crash left in the outbox goes again in the same order", () => {
-    const outbox = [1, 2].map((n) => ({ conversation: chat, id: idOf(n), body: bodyOf(n) }));
+    const outbox = [1, 2].map((n) => ({ conversation: chat, id: idOf(n), content: bodyOf(n), body: bodyOf(7 * n) }));
     const driver = new TestDriver({ stored: { ...emptyStore, outbox, lastMinted: idOf(2) } });
     driver.openSocket();
     driver.welcome();
-    expect(idsSent(driver)).toEqual([idOf(1), idOf(2)]);
+    expect(driver.idsSent).toEqual([idOf(1), idOf(2)]);
+    expect(driver.messagesSent.map(({ body }) => body)).toEqual([bodyOf(7), bodyOf(14)]);
   });
 
   test("no more than the window is in flight, and conversations take turns", () => {
@@ -568,12 +581,12 @@ describe("outbox", () => {
     driver.send(0, other);
     driver.openSocket();
     driver.welcome();
-    expect(idsSent(driver)).toHaveLength(MAX_IN_FLIGHT_SENDS);
+    expect(driver.idsSent).toHaveLength(MAX_IN_FLIGHT_SENDS);
     expect(driver.messagesSent.filter(({ conversation }) => conversation === other)).toHaveLength(1);
-    const [first = ""] = pending(driver);
+    const [first = ""] = driver.pending();
     driver.forget();
     driver.sent([first, 1]);
-    expect(idsSent(driver)).toEqual([pending(driver)[MAX_IN_FLIGHT_SENDS - 2]]);
+    expect(driver.idsSent).toEqual([driver.pending()[MAX_IN_FLIGHT_SENDS - 2]]);
   });
 
   test("ids rise even when the clock does not, and follow the server's clock", () => {
@@ -581,7 +594,7 @@ describe("outbox", () => {
     driver.openSocket();
     driver.welcome({ time: driver.now - 3_600_000 });
     for (let n = 0; n < 50; n++) driver.send(n);
-    const ids = pending(driver);
+    const ids = driver.pending();
     expect(ids).toEqual([...new Set(ids)].sort());
     expect(messageTime(ids[0] ?? "")).toBe(driver.now - 3_600_000);
   });
@@ -592,52 +605,52 @@ describe("outbox", () => {
       const driver = new TestDriver().goLive();
       driver.send(1);
       driver.send(2);
-      const [id = "", next = ""] = pending(driver);
+      const [id = "", next = ""] = driver.pending();
       driver.forget();
-      refuse(driver, id, code);
+      driver.refuse(id, code);
       expect(driver.persisted).toEqual([{ type: "failed", conversation: chat, id, code }]);
       expect(driver.emitted("failed")).toEqual([{ type: "failed", conversation: chat, id, code }]);
-      expect(pending(driver)).toEqual([next]);
+      expect(driver.pending()).toEqual([next]);
     },
   );
 
   test("after a refusal for now the conversation waits, then goes on in order; others are not held up", () => {
     const driver = new TestDriver().goLive();
     driver.send(1);
-    const [id = ""] = pending(driver);
-    refuse(driver, id, "rate_limited", 700);
+    const [id = ""] = driver.pending();
+    driver.refuse(id, "rate_limited", 700);
     driver.send(2);
     driver.send(3, other);
     driver.forget();
     driver.pass(699);
-    expect(idsSent(driver)).toEqual([]);
+    expect(driver.idsSent).toEqual([]);
     driver.pass(1);
-    expect(idsSent(driver)).toEqual(pending(driver));
-    expect(pending(driver)[0]).toBe(id);
+    expect(driver.idsSent).toEqual(driver.pending());
+    expect(driver.pending()[0]).toBe(id);
     expect(driver.state.inFlight.size).toBe(3);
   });
 
   test("what was refused does not go again before all that went behind it is answered", () => {
     const driver = new TestDriver().goLive();
     for (const n of [1, 2, 3]) driver.send(n);
-    const ids = pending(driver);
+    const ids = driver.pending();
     driver.forget();
-    refuse(driver, ids[0] ?? "", "busy", 100);
-    refuse(driver, ids[1] ?? "", "busy", 100);
+    driver.refuse(ids[0] ?? "", "busy", 100);
+    driver.refuse(ids[1] ?? "", "busy", 100);
     driver.pass(200);
-    expect(idsSent(driver)).toEqual([]);
-    refuse(driver, ids[2] ?? "", "busy", 100);
+    expect(driver.idsSent).toEqual([]);
+    driver.refuse(ids[2] ?? "", "busy", 100);
     driver.pass(100);
-    expect(idsSent(driver)).toEqual(ids);
+    expect(driver.idsSent).toEqual(ids);
   });
 
   test("a wait outlives the connection", () => {
     const driver = new TestDriver().goLive();
     driver.send(1);
-    refuse(driver, pending(driver)[0] ?? "", "rate_limited", 60_000);
+    driver.refuse(driver.pending()[0] ?? "", "rate_limited", 60_000);
     driver.loseSocket();
     driver.goLive();
-    expect(idsSent(driver)).toEqual([]);
+    expect(driver.idsSent).toEqual([]);
     driver.pass(0);
     expect(driver.timerMs("retry")).toBeGreaterThan(0);
   });
@@ -648,21 +661,26 @@ describe("outbox", () => {
     driver.send(2);
     driver.finishWrite();
     driver.finishWrite();
-    const [id = "", next = ""] = pending(driver);
+    const [id = "", next = ""] = driver.pending();
     const serverTime = driver.now - 3_600_000;
     driver.openSocket();
     driver.welcome({ time: serverTime });
-    expect(idsSent(driver)).toEqual([id]);
+    driver.finishWrite();
+    expect(driver.idsSent).toEqual([id]);
     driver.forget();
-    refuse(driver, id, "id_from_future");
-    expect(idsSent(driver)).toEqual([]);
-    const [newId = ""] = pending(driver);
-    expect(driver.persisted).toEqual([{ type: "rename", conversation: chat, id, newId, at: serverTime }]);
+    driver.refuse(id, "id_from_future");
+    expect(driver.idsSent).toEqual([]);
+    const [newId = ""] = driver.pending();
+    expect(driver.persisted).toEqual([
+      { type: "rename", conversation: chat, id, newId, at: serverTime },
+      { type: "seal", conversation: chat, id: newId, content: bodyOf(1) },
+    ]);
     expect(messageTime(newId)).toBe(serverTime);
     driver.finishWrite();
     expect(driver.emitted("renamed")).toEqual([{ type: "renamed", conversation: chat, id, newId }]);
-    expect(idsSent(driver)).toEqual([newId]);
-    expect(pending(driver)).toEqual([newId, next]);
+    expect(driver.idsSent).toEqual([newId]);
+    expect(unseal(driver.messagesSent[0]?.body ?? bodyOf(0))).toMatchObject({ id: newId, content: bodyOf(1) });
+    expect(driver.pending()).toEqual([newId, next]);
   });
 
   test("an id ahead of the server's clock travels alone in its conversation", () => {
@@ -670,34 +688,59 @@ describe("outbox", () => {
     for (const n of [1, 2, 3]) driver.send(n);
     driver.openSocket();
     driver.welcome({ time: driver.now - 20_000 });
-    expect(idsSent(driver)).toHaveLength(1);
-    driver.sent([pending(driver)[0] ?? "", 1]);
-    expect(idsSent(driver)).toHaveLength(2);
+    expect(driver.idsSent).toHaveLength(1);
+    driver.sent([driver.pending()[0] ?? "", 1]);
+    expect(driver.idsSent).toHaveLength(2);
+  });
+
+  test("so it does where all were sealed by an earlier run of the app", () => {
+    const writer = new TestDriver();
+    writer.send(1);
+    writer.pass(10_000);
+    for (const n of [2, 3]) writer.send(n);
+    const [first = "", second = "", third = ""] = writer.pending();
+    const outbox = writer.outbox.map((message) => ({ ...message, body: bodyOf(9) }));
+    const driver = new TestDriver({ stored: { ...emptyStore, outbox, lastMinted: third } });
+    driver.openSocket();
+    driver.welcome({ time: messageTime(first) });
+    expect(driver.idsSent).toEqual([first]);
+    driver.sent([first, 1]);
+    expect(driver.idsSent).toEqual([first, second]);
+    driver.sent([second, 2]);
+    expect(driver.idsSent).toEqual([first, second, third]);
+  });
+
+  test("one that was ahead when it went is answered before the next goes, though the clock has come there", () => {
+    const driver = new TestDriver();
+    for (const n of [1, 2]) driver.send(n);
+    const [first = "", second = ""] = driver.pending();
+    driver.openSocket();
+    driver.welcome({ time: driver.now - 20_000 });
+    driver.pass(21_000);
+    driver.message(1);
+    driver.message(2);
+    expect(driver.idsSent).toEqual([first]);
+    driver.sent([first, 3]);
+    expect(driver.idsSent).toEqual([first, second]);
   });
 
   test("a refusal that our idea of the server's clock does not explain asks for a new welcome", () => {
     const driver = new TestDriver().goLive();
     driver.send(1);
-    refuse(driver, pending(driver)[0] ?? "", "id_from_future");
+    driver.refuse(driver.pending()[0] ?? "", "id_from_future");
     expect(driver.state.phase).toBe("backing_off");
-    expect(pending(driver)).toHaveLength(1);
+    expect(driver.pending()).toHaveLength(1);
   });
 
   test("a refusal of what is not in flight changes nothing", () => {
     const driver = new TestDriver().goLive();
-    refuse(driver, idOf(9), "too_large");
+    driver.refuse(idOf(9), "too_large");
     expect(driver.effects).toEqual([]);
   });
 
-  test("a full outbox and a body that is too large are refused at once", () => {
+  test("a full outbox and content that is too large are refused at once", () => {
     const driver = new TestDriver();
-    driver.do({
-      type: "send",
-      ref: 1,
-      conversation: chat,
-      body: new Uint8Array(MAX_BODY_BYTES + 1),
-      content: bodyOf(1),
-    });
+    driver.do({ type: "send", ref: 1, conversation: chat, content: new Uint8Array(MAX_CONTENT_BYTES + 1) });
     driver.state = { ...driver.state, outboxSize: MAX_OUTBOX_MESSAGES };
     driver.send(2);
     expect(driver.emitted("refused").map(({ ref, code }) => [ref, code])).toEqual([
@@ -846,6 +889,15 @@ test("a refusal that nobody waits for is told as a problem", () => {
   const driver = new TestDriver({ random: seededRandom(2) }).goLive();
   driver.receive({ type: "error", code: "seq_unknown", retry: "never", conversation: chat });
   expect(driver.emitted("problem")).toEqual([{ type: "problem", code: "seq_unknown", conversation: chat }]);
+});
+
+test("that few key packages are left is told to the app, as soon as the server says so", () => {
+  const driver = new TestDriver();
+  driver.openSocket();
+  driver.receive({ type: "refill" });
+  driver.welcome();
+  driver.receive({ type: "refill" });
+  expect(driver.emitted("keys_low")).toHaveLength(2);
 });
 
 test("an alert is told once and noted every time, after the app was told", () => {

@@ -15,8 +15,9 @@ import {
 import type { Effect, EventOf, EventType, Phase, SessionEvent, TimerName } from "./contract.ts";
 import { receiveFrame } from "./frames.ts";
 import { fetchGaps, scheduleRepair } from "./inbox.ts";
-import { queueMessage, resumePaused, transmitQueued } from "./outbox.ts";
+import { failUnsealed, queueMessage, resumePaused, transmitQueued } from "./outbox.ts";
 import { markRead, transmitReads } from "./read-marks.ts";
+import { becomeSealable, receiveSealed, sealQueued } from "./sealing.ts";
 import type { SessionState } from "./state.ts";
 import { Turn } from "./turn.ts";
 import { expireTyping, tellTyping } from "./typing.ts";
@@ -56,9 +57,11 @@ const local = {
   send: queueMessage,
   read: (turn, { conversation, seq }) => markRead(turn, conversation, seq),
   timer: (turn, { name }) => timers[name](turn),
-  persisted: (turn, { batch }) => batchPersisted(turn, batch),
+  persisted,
   // As after a crash, only the store knows what holds. The batch stays under way for ever: nothing is written after it.
   persist_failed: (turn) => close(turn, "store_failed"),
+  sealable: (turn, { conversation }) => becomeSealable(turn, conversation),
+  unsendable: (turn, { conversation, code }) => failUnsealed(turn, conversation, code),
 } satisfies Partial<Handlers>;
 
 const offline: Handlers = {
@@ -113,8 +116,14 @@ const table: Record<Phase, Handlers> = {
   },
 };
 
+function persisted(turn: Turn, { batch, sealed }: EventOf<"persisted">): void {
+  receiveSealed(turn, batch, sealed);
+  batchPersisted(turn, batch);
+}
+
 /** What follows from the new state, whatever led to it. */
 function settle(turn: Turn): void {
+  sealQueued(turn);
   writeGathered(turn);
   transmitQueued(turn);
   transmitReads(turn);

@@ -1,16 +1,21 @@
 import type { ErrorCode, Retry } from "../../shared/errors.ts";
 import { type ConversationId, type MessageId, messageTime } from "../../shared/ids.ts";
 import {
+  EPOCH_WAIT_MS,
   MAX_BODY_BYTES,
+  MAX_CONTENT_BYTES,
   MAX_ID_AHEAD_MS,
   MAX_IN_FLIGHT_SENDS,
   MAX_MESSAGES_PER_FRAME,
   MAX_OUTBOX_MESSAGES,
+  RECONNECT_MAX_MS,
 } from "../../shared/limits.ts";
 import { joinBodies } from "../../shared/protocol/codec.ts";
-import type { SendEvent, SessionErrorCode } from "./contract.ts";
+import type { SealedMessage, SendEvent, SessionErrorCode } from "./contract.ts";
 import { mintId } from "./message-ids.ts";
+import { becomeSealable, noteCurrent, unsealFrom, withoutSeal } from "./sealing.ts";
 import type { InFlight, QueuedMessage } from "./state.ts";
+import { fetchNews } from "./sync.ts";
 import type { Turn } from "./turn.ts";
 
 /** Room that a message's part of a frame's header takes, generously. */
@@ -21,19 +26,19 @@ const MESSAGE_HEADER_BYTES = 64;
  * conversation first in, first out; among conversations in turn.
  */
 export function queueMessage(turn: Turn, event: SendEvent): void {
-  const code = reasonToRefuse(turn, event.body);
+  const code = reasonToRefuse(turn, event.content);
   if (code) turn.emit({ type: "refused", ref: event.ref, code });
   else append(turn, event);
 }
 
-function append(turn: Turn, { ref, conversation, body, content }: SendEvent): void {
+function append(turn: Turn, { ref, conversation, content, request }: SendEvent): void {
   const id = mint(turn);
   const at = turn.serverNow;
   const { queue } = turn.conversation(conversation);
-  const message: QueuedMessage = { id, body, batch: turn.state.gathering.number };
+  const message: QueuedMessage = { id, content, body: undefined, sealing: undefined };
   turn.updateConversation(conversation, { queue: [...queue, message] });
   turn.update({ outboxSize: turn.state.outboxSize + 1 });
-  turn.persist({ type: "queue", conversation, id, at, body, content });
+  turn.persist({ type: "queue", conversation, id, at, content, ...(request !== undefined && { request }) });
   turn.emitOncePersisted({ type: "queued", ref, conversation, id, at });
   makeReady(turn, [conversation]);
 }
@@ -48,7 +53,7 @@ export function transmitQueued(turn: Turn): void {
   const inFlight = new Map(state.inFlight);
   const ready = [...state.ready];
   const blocked: ConversationId[] = [];
-  const going = new Map<ConversationId, QueuedMessage[]>();
+  const going = new Map<ConversationId, SealedMessage[]>();
   while (inFlight.size < MAX_IN_FLIGHT_SENDS) {
     const conversation = ready.shift();
     if (conversation === undefined) break;
@@ -57,12 +62,14 @@ export function transmitQueued(turn: Turn): void {
     const next = queue[index];
     if (!next) continue;
     const before = queue[index - 1];
-    if (countOf(inFlight, conversation) > index || !mayGo(turn, next, before && inFlight.get(before.id))) {
+    const { id, body } = next;
+    const isBlocked = countOf(inFlight, conversation) > index || !mayGo(turn, next, before && inFlight.get(before.id));
+    if (body === undefined || isBlocked) {
       blocked.push(conversation);
       continue;
     }
-    inFlight.set(next.id, { conversation, wasAhead: isAhead(turn, next) });
-    going.set(conversation, [...(going.get(conversation) ?? []), next]);
+    inFlight.set(id, { conversation, wasAhead: turn.isAhead(id), isStale: false });
+    going.set(conversation, [...(going.get(conversation) ?? []), { conversation, id, body }]);
     ready.push(conversation);
   }
   turn.update({ inFlight, ready: [...blocked, ...ready] });
@@ -70,7 +77,7 @@ export function transmitQueued(turn: Turn): void {
 }
 
 /** In as few frames as they fit into: the server and its bill count frames. */
-function transmitMessages(turn: Turn, conversation: ConversationId, messages: readonly QueuedMessage[]): void {
+function transmitMessages(turn: Turn, conversation: ConversationId, messages: readonly SealedMessage[]): void {
   for (const batch of batchesOf(messages)) {
     const [only, ...others] = batch;
     if (only && others.length === 0) turn.transmit({ type: "send", id: only.id, conversation }, only.body);
@@ -81,8 +88,8 @@ function transmitMessages(turn: Turn, conversation: ConversationId, messages: re
   }
 }
 
-function batchesOf(messages: readonly QueuedMessage[]): QueuedMessage[][] {
-  const batches: QueuedMessage[][] = [];
+function batchesOf(messages: readonly SealedMessage[]): SealedMessage[][] {
+  const batches: SealedMessage[][] = [];
   let bytes = 0;
   for (const message of messages) {
     const size = message.body.byteLength + MESSAGE_HEADER_BYTES;
@@ -101,6 +108,7 @@ function batchesOf(messages: readonly QueuedMessage[]): QueuedMessage[][] {
 export function confirmSent(turn: Turn, sent: Confirmation): boolean {
   const { conversation, id, seq, at } = sent;
   if (!remove(turn, conversation, id)) return false;
+  noteCurrent(turn, conversation);
   turn.persist({ type: "sent", conversation, id, seq, at });
   turn.emitOncePersisted({ type: "sent", conversation, id, seq, at });
   return true;
@@ -118,12 +126,23 @@ interface Confirmation {
 }
 
 export function sendRefused(turn: Turn, id: MessageId, code: ErrorCode, retry: Retry): void {
-  const conversation = turn.state.inFlight.get(id)?.conversation;
-  if (conversation === undefined) return;
+  const flight = turn.state.inFlight.get(id);
+  if (!flight) return;
+  const { conversation, isStale } = flight;
   land(turn, id);
+  if (isStale) replace(turn, conversation, id, withoutSeal);
   if (code === "id_from_future") rename(turn, conversation, id);
+  else if (code === "epoch_stale") waitForEpoch(turn, flight, id);
   else if (retry === "never") fail(turn, conversation, id, code);
   else pause(turn, conversation, retry === "now" ? 0 : retry);
+}
+
+/** What is sealed is already on its way, and the server's to answer. */
+export function failUnsealed(turn: Turn, conversation: ConversationId, code: SessionErrorCode): void {
+  becomeSealable(turn, conversation);
+  for (const { id, body } of turn.conversation(conversation).queue) {
+    if (body === undefined) fail(turn, conversation, id, code);
+  }
 }
 
 /** Conversations whose wait is over go on. */
@@ -143,8 +162,17 @@ export function recallInFlight(turn: Turn): void {
   makeReady(turn, [...recalled, ...ready]);
 }
 
-function reasonToRefuse(turn: Turn, body: Uint8Array): SessionErrorCode | undefined {
-  if (body.byteLength > MAX_BODY_BYTES) return "too_large";
+/** What waits has to be sealed anew, in the epoch that the server means: what brings this device there is asked for. */
+function waitForEpoch(turn: Turn, { conversation, isStale }: InFlight, id: MessageId): void {
+  if (isStale) return;
+  const times = unsealFrom(turn, conversation, id);
+  if (times > 0) turn.emit({ type: "behind", conversation });
+  pause(turn, conversation, Math.min(EPOCH_WAIT_MS * 2 ** times, RECONNECT_MAX_MS));
+  fetchNews(turn, conversation);
+}
+
+function reasonToRefuse(turn: Turn, content: Uint8Array): SessionErrorCode | undefined {
+  if (content.byteLength > MAX_CONTENT_BYTES) return "too_large";
   if (turn.state.outboxSize >= MAX_OUTBOX_MESSAGES) return "outbox_full";
   return undefined;
 }
@@ -154,18 +182,13 @@ function reasonToRefuse(turn: Turn, body: Uint8Array): SessionErrorCode | undefi
  * or the two might change places: the one behind may be accepted, an instant later or with an id of a better clock.
  */
 function mayGo(turn: Turn, message: QueuedMessage, before: InFlight | undefined): boolean {
-  if (message.batch > turn.state.persistedBatch) return false;
-  return before === undefined || !(before.wasAhead || isAhead(turn, message));
+  return before === undefined || !(before.wasAhead || turn.isAhead(message.id));
 }
 
 function countOf(inFlight: ReadonlyMap<MessageId, InFlight>, wanted: ConversationId): number {
   let count = 0;
   for (const { conversation } of inFlight.values()) if (conversation === wanted) count += 1;
   return count;
-}
-
-function isAhead(turn: Turn, { id }: QueuedMessage): boolean {
-  return messageTime(id) > turn.serverNow;
 }
 
 function mint(turn: Turn): MessageId {
@@ -199,18 +222,36 @@ function remove(turn: Turn, conversation: ConversationId, id: MessageId): boolea
   return true;
 }
 
+function replace(
+  turn: Turn,
+  conversation: ConversationId,
+  id: MessageId,
+  by: (message: QueuedMessage) => QueuedMessage,
+): void {
+  const queue = turn.conversation(conversation).queue.map((message) => (message.id === id ? by(message) : message));
+  turn.updateConversation(conversation, { queue });
+}
+
+/** With it those behind it that would be below it: ids rise as the queue does, or nobody could tell what is new from what is old. */
 function rename(turn: Turn, conversation: ConversationId, id: MessageId): void {
-  const newId = mint(turn);
-  const batch = turn.state.gathering.number;
   const { queue } = turn.conversation(conversation);
-  const renamed = queue.map((message) => (message.id === id ? { ...message, id: newId, batch } : message));
-  turn.updateConversation(conversation, { queue: renamed });
-  turn.persist({ type: "rename", conversation, id, newId, at: turn.serverNow });
-  turn.emitOncePersisted({ type: "renamed", conversation, id, newId });
+  const first = queue.findIndex((message) => message.id === id);
+  let last = giveNewId(turn, conversation, id);
+  for (const message of queue.slice(first + 1)) {
+    last = message.id > last ? message.id : giveNewId(turn, conversation, message.id);
+  }
   makeReady(turn, [conversation]);
 }
 
-function fail(turn: Turn, conversation: ConversationId, id: MessageId, code: ErrorCode): void {
+function giveNewId(turn: Turn, conversation: ConversationId, id: MessageId): MessageId {
+  const newId = mint(turn);
+  replace(turn, conversation, id, (message) => ({ ...withoutSeal(message), id: newId }));
+  turn.persist({ type: "rename", conversation, id, newId, at: turn.serverNow });
+  turn.emitOncePersisted({ type: "renamed", conversation, id, newId });
+  return newId;
+}
+
+function fail(turn: Turn, conversation: ConversationId, id: MessageId, code: SessionErrorCode): void {
   remove(turn, conversation, id);
   turn.persist({ type: "failed", conversation, id, code });
   turn.emitOncePersisted({ type: "failed", conversation, id, code });

@@ -49,6 +49,10 @@ export interface SessionState {
   readonly ready: readonly ConversationId[];
   /** Until when a conversation waits after a refusal. */
   readonly paused: ReadonlyMap<ConversationId, number>;
+  /** Conversations in which nothing can be sealed: this device is no member of their group, or not yet. */
+  readonly unsealable: ReadonlySet<ConversationId>;
+  /** How often in a row something was sealed in an epoch that was over. */
+  readonly staleness: ReadonlyMap<ConversationId, number>;
 
   // Read marks
   /** To be transmitted, once the batch of that number is persisted. */
@@ -86,15 +90,19 @@ export type HeldBack = ReceivedMessage | "own";
 
 export interface QueuedMessage {
   readonly id: MessageId;
-  readonly body: Uint8Array;
-  /** Durable, and thus free to go, once the batch of that number is persisted. */
-  readonly batch: number;
+  readonly content: Uint8Array;
+  /** Sealed, durable, and thus free to go. */
+  readonly body: Uint8Array | undefined;
+  /** The batch in which it is being sealed. */
+  readonly sealing: number | undefined;
 }
 
 export interface InFlight {
   readonly conversation: ConversationId;
   /** Its id was ahead of the server's clock when it went, so that it may have been refused. */
   readonly wasAhead: boolean;
+  /** One before it was refused because its epoch is over: whatever this one is refused for, it is sealed anew. */
+  readonly isStale: boolean;
 }
 
 export interface Typist {
@@ -109,6 +117,8 @@ export interface Batch {
   readonly changes: LastFirst<Change>;
   readonly events: LastFirst<AppEvent>;
   readonly inbox: PersistentMap<InboxProgress>;
+  /** Conversations of which it seals messages. */
+  readonly sealing: ReadonlySet<ConversationId>;
 }
 
 interface InboxProgress {
@@ -126,7 +136,7 @@ export function inOrder<T>(list: LastFirst<T>): T[] {
 }
 
 export function emptyBatch(number: number): Batch {
-  return { number, changes: undefined, events: undefined, inbox: PersistentMap.empty() };
+  return { number, changes: undefined, events: undefined, inbox: PersistentMap.empty(), sealing: new Set() };
 }
 
 export const newConversation: ConversationState = {
@@ -163,6 +173,8 @@ export function initialState(config: SessionConfig, stored: Stored): SessionStat
     inFlight: new Map(),
     ready: [...new Set(outbox.map((message) => message.conversation))],
     paused: new Map(),
+    unsealable: new Set(),
+    staleness: new Map(),
     unsentReads: new Map(rows.filter((row) => row.read > row.readConfirmed).map((row) => [row.conversation, 0])),
     unconfirmedReads: new Map(),
     typing: new Map(),
@@ -187,10 +199,10 @@ function withConversation(known: PersistentMap<ConversationState>, row: StoredCo
 
 function withOutbox(known: PersistentMap<ConversationState>, outbox: Stored["outbox"]) {
   const queues = new Map<ConversationId, QueuedMessage[]>();
-  for (const { conversation, id, body } of outbox) {
+  for (const { conversation, id, content, body } of outbox) {
     const queue = queues.get(conversation) ?? [];
     queues.set(conversation, queue);
-    queue.push({ id, body, batch: 0 });
+    queue.push({ id, content, body, sealing: undefined });
   }
   return [...queues].reduce(
     (conversations, [id, queue]) => conversations.set(id, { ...(conversations.get(id) ?? newConversation), queue }),

@@ -1,4 +1,4 @@
-import type { ConversationId } from "../../shared/ids.ts";
+import { type ConversationId, type MessageId, messageTime } from "../../shared/ids.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { AppEvent, Change, Effect, Phase, SessionErrorCode, TimerName } from "./contract.ts";
 import { type ConversationState, newConversation, type SessionState } from "./state.ts";
@@ -21,6 +21,11 @@ export class Turn {
   /** The server's clock, as well as it is known. */
   get serverNow(): number {
     return this.now + (this.state.clockOffset ?? 0);
+  }
+
+  /** It may be refused: the server's clock is not there yet. */
+  isAhead(id: MessageId): boolean {
+    return messageTime(id) > this.serverNow;
   }
 
   /** Frames may go up: hello has gone before. */
@@ -68,6 +73,13 @@ export class Turn {
   persist(change: Change): void {
     const { gathering } = this.state;
     this.update({ gathering: { ...gathering, changes: { last: change, before: gathering.changes } } });
+  }
+
+  /** Asks for the message to be sealed in the next write. */
+  seal(message: { conversation: ConversationId; id: MessageId; content: Uint8Array }): void {
+    this.persist({ type: "seal", ...message });
+    const { gathering } = this.state;
+    this.update({ gathering: { ...gathering, sealing: new Set(gathering.sealing).add(message.conversation) } });
   }
 
   /** Tells the app once everything gathered so far is persisted. */

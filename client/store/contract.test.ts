@@ -1,29 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SqliteStore } from "../node/sqlite-store.ts";
-import type { Change } from "../session/contract.ts";
-import type { SessionStore } from "../session-store.ts";
+import { chat, idOf, message, owner, queue, type StoreKind, storeCases } from "./contract-suite.ts";
 import { MemoryStore } from "./memory.ts";
-import type { Store } from "./store.ts";
-
-const owner = { user: "01HZZZZZZZZZZZZZZZZZZZZZZA", device: "01HZZZZZZZZZZZZZZZZZZZZZZD" };
-const peer = "01HZZZZZZZZZZZZZZZZZZZZZZB";
-const chat = `${owner.user}.${peer}`;
-const bytes = (text: string) => new TextEncoder().encode(text);
-const idOf = (n: number) => `01J00000000000000000000${String(n).padStart(3, "0")}`;
-
-const queue = (n: number, conversation = chat): Change => ({
-  ...{ type: "queue", conversation, id: idOf(n), at: n },
-  body: bytes(`sealed ${n}`),
-  content: bytes(`text ${n}`),
-});
-const message = (seq: number, conversation = chat): Change => ({
-  ...{ type: "message", conversation, seq, id: idOf(500 + seq), user: peer, device: peer, at: seq },
-  body: bytes(`from peer ${seq}`),
-});
-const textOf = (content: Uint8Array) => new TextDecoder().decode(content);
+import type { StoreChange } from "./store.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -31,184 +14,29 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-type AnyStore = Store & SessionStore;
+const path = () => join(directory, "chat.db");
+const textOf = (content: Uint8Array | undefined) => new TextDecoder().decode(content);
 
-interface Kind {
-  readonly name: string;
-  readonly open: () => AnyStore;
-  /** The same store after the process has ended. */
-  readonly reopen: (store: AnyStore) => Promise<AnyStore>;
-}
-
-const kinds: Kind[] = [
-  { name: "memory", open: () => new MemoryStore(), reopen: async (store) => store },
-  {
-    name: "sqlite",
-    open: () => new SqliteStore(join(directory, "chat.db")),
+const kinds: Record<string, StoreKind> = {
+  memory: { open: async () => new MemoryStore(), reopen: async (store) => store },
+  sqlite: {
+    open: async () => new SqliteStore(path()),
     reopen: async (store) => {
       await store.close();
-      return new SqliteStore(join(directory, "chat.db"));
+      return new SqliteStore(path());
     },
   },
-];
+};
 
-describe.each(kinds)("a store: $name", ({ open, reopen }) => {
-  let store: AnyStore;
-  beforeEach(async () => {
-    store = open();
-    await store.load(owner);
+for (const [kind, store] of Object.entries(kinds)) {
+  describe(`a store: ${kind}`, () => {
+    for (const { name, run } of storeCases) test(name, () => run(store));
   });
-  afterEach(() => store.close());
-  const reload = async () => {
-    store = await reopen(store);
-    return store.load(owner);
-  };
-
-  test("a new one is empty", async () => {
-    expect(await store.load(owner)).toEqual({ lastMinted: undefined, conversations: [], outbox: [] });
-    expect(await store.conversations()).toEqual([]);
-    expect(await store.messages(chat, { limit: 10 })).toEqual([]);
-  });
-
-  test("it opens for its owner only", async () => {
-    store = await reopen(store);
-    await expect(store.load({ ...owner, user: peer })).rejects.toThrow();
-    await expect(store.load({ ...owner, device: peer })).rejects.toThrow();
-  });
-
-  test("a queued message is in the outbox with its bytes, and its id is the last one minted", async () => {
-    await store.persist([queue(1), queue(2)]);
-    const { outbox, lastMinted } = await reload();
-    expect(outbox).toEqual([1, 2].map((n) => ({ conversation: chat, id: idOf(n), body: bytes(`sealed ${n}`) })));
-    expect(lastMinted).toBe(idOf(2));
-    const pending = await store.messages(chat, { limit: 10 });
-    expect(pending.map(({ seq, at, content, user }) => [seq, at, textOf(content), user])).toEqual([
-      [undefined, 1, "text 1", owner.user],
-      [undefined, 2, "text 2", owner.user],
-    ]);
-  });
-
-  test("a sent message leaves the outbox and takes its place and time", async () => {
-    await store.persist([queue(1), message(1)]);
-    await store.persist([
-      { type: "sent", conversation: chat, id: idOf(1), seq: 2, at: 77 },
-      { type: "cursor", conversation: chat, have: 2 },
-    ]);
-    const { outbox, conversations } = await reload();
-    expect(outbox).toEqual([]);
-    expect(conversations).toMatchObject([{ conversation: chat, have: 2, ahead: [] }]);
-    const messages = await store.messages(chat, { limit: 10 });
-    expect(messages.map(({ seq, at, content }) => [seq, at, textOf(content)])).toEqual([
-      [1, 1, "from peer 1"],
-      [2, 77, "text 1"],
-    ]);
-  });
-
-  test("a place above the cursor is reported as ahead", async () => {
-    await store.persist([queue(1), { type: "sent", conversation: chat, id: idOf(1), seq: 5, at: 1 }]);
-    expect((await reload()).conversations).toMatchObject([{ have: 0, ahead: [5] }]);
-  });
-
-  test("a renamed message keeps its place in the outbox", async () => {
-    await store.persist([queue(1), queue(2)]);
-    await store.persist([{ type: "rename", conversation: chat, id: idOf(1), newId: idOf(3), at: 9 }]);
-    const { outbox, lastMinted } = await reload();
-    expect(outbox.map(({ id }) => id)).toEqual([idOf(3), idOf(2)]);
-    expect(outbox[0]?.body).toEqual(bytes("sealed 1"));
-    expect(lastMinted).toBe(idOf(3));
-  });
-
-  test("a failed message leaves the outbox and is kept with the reason", async () => {
-    await store.persist([queue(1), { type: "failed", conversation: chat, id: idOf(1), code: "too_large" }]);
-    expect((await reload()).outbox).toEqual([]);
-    expect(await store.messages(chat, { limit: 1 })).toMatchObject([{ id: idOf(1), failure: "too_large" }]);
-  });
-
-  test("a message that is there already stays as it is", async () => {
-    await store.persist([message(1)]);
-    await store.persist([{ ...message(1), body: bytes("other") } as Change]);
-    expect((await store.messages(chat, { limit: 10 })).map(({ content }) => textOf(content))).toEqual(["from peer 1"]);
-  });
-
-  test("pages end at `before`, hold the last `limit` messages and have the pending ones last", async () => {
-    await store.persist([...[1, 2, 3, 4, 5].map((seq) => message(seq)), queue(1)]);
-    const seqs = async (page: { before?: number; limit: number }) =>
-      (await store.messages(chat, page)).map(({ seq }) => seq);
-    expect(await seqs({ limit: 3 })).toEqual([4, 5, undefined]);
-    expect(await seqs({ before: 4, limit: 2 })).toEqual([2, 3]);
-    expect(await seqs({ before: 2, limit: 10 })).toEqual([1]);
-    expect(await seqs({ limit: 1 })).toEqual([undefined]);
-  });
-
-  test("read marks and receipts survive, receipts of the whole group beside those of a member", async () => {
-    await store.persist([
-      message(1),
-      { type: "cursor", conversation: chat, have: 1 },
-      { type: "read", conversation: chat, seq: 1 },
-      { type: "receipt", conversation: chat, user: peer, delivered: 3, read: 2 },
-      { type: "receipt", conversation: chat, user: undefined, delivered: 1, read: 0 },
-    ]);
-    const [before] = (await reload()).conversations;
-    expect(before).toMatchObject({ have: 1, read: 1, readConfirmed: 0 });
-    expect(new Set(before?.peers)).toEqual(
-      new Set([
-        { user: peer, delivered: 3, read: 2 },
-        { user: undefined, delivered: 1, read: 0 },
-      ]),
-    );
-    await store.persist([{ type: "read_confirmed", conversation: chat, seq: 1 }]);
-    expect((await reload()).conversations).toMatchObject([{ readConfirmed: 1 }]);
-  });
-
-  test("a summary counts what others wrote above the read mark and shows the last message", async () => {
-    await store.persist([message(1), message(2), message(3), queue(1)]);
-    await store.persist([
-      { type: "cursor", conversation: chat, have: 3 },
-      { type: "read", conversation: chat, seq: 1 },
-    ]);
-    expect(await store.conversations()).toMatchObject([
-      { conversation: chat, have: 3, read: 1, unread: 2, last: { id: idOf(1) } },
-    ]);
-  });
-
-  test("conversations do not mix", async () => {
-    await store.persist([message(1), message(1, peer), queue(1, peer)]);
-    expect(await store.messages(chat, { limit: 10 })).toHaveLength(1);
-    expect(await store.messages(peer, { limit: 10 })).toHaveLength(2);
-    expect((await reload()).conversations).toHaveLength(2);
-  });
-});
-
-describe.each(kinds)("a session's store: $name", ({ open, reopen }) => {
-  const { user, device } = owner;
-
-  test("it has none at first, then the last one saved, and none again when it is removed", async () => {
-    let store = open();
-    expect(await store.loadSession()).toBeUndefined();
-    await store.saveSession({ user, device, refreshToken: "t1", isSignedOut: false });
-    await store.saveSession({ user, device, refreshToken: "t2", isSignedOut: false });
-    store = await reopen(store);
-    expect(await store.loadSession()).toEqual({ user, device, refreshToken: "t2", isSignedOut: false });
-    const asking = { user, device, refreshToken: "t2", attempt: "a1", isSignedOut: false };
-    await store.saveSession(asking);
-    store = await reopen(store);
-    expect(await store.loadSession()).toEqual(asking);
-    await store.saveSession({ user, device, attempt: "a2", isSignedOut: false });
-    store = await reopen(store);
-    expect(await store.loadSession()).toEqual({ user, device, attempt: "a2", isSignedOut: false });
-    await store.saveSession({ user, device, isSignedOut: true });
-    store = await reopen(store);
-    expect(await store.loadSession()).toEqual({ user, device, isSignedOut: true });
-    await store.saveSession(undefined);
-    store = await reopen(store);
-    expect(await store.loadSession()).toBeUndefined();
-    await store.close();
-  });
-});
+}
 
 describe("the SQLite store", () => {
   test("nobody else on the machine may read it", async () => {
-    const store = new SqliteStore(join(directory, "chat.db"));
+    const store = new SqliteStore(path());
     await store.load(owner);
     const modes = readdirSync(directory).map((file) => statSync(join(directory, file)).mode & 0o777);
     expect(modes.length).toBeGreaterThan(1);
@@ -216,23 +44,73 @@ describe("the SQLite store", () => {
     await store.close();
   });
 
-  test("a write that fails leaves nothing behind", async () => {
-    const store = new SqliteStore(join(directory, "chat.db"));
+  test("what cannot be stored leaves nothing behind", async () => {
+    const store = new SqliteStore(path());
     await store.load(owner);
-    const broken = { ...queue(2), content: null } as unknown as Change;
+    const broken = { ...queue(2), content: null } as unknown as StoreChange;
     await expect(store.persist([queue(1), broken])).rejects.toThrow();
     expect((await store.load(owner)).outbox).toEqual([]);
-    await store.persist([queue(3)]);
     await store.close();
   });
 
   test("a file of a newer version is refused", async () => {
-    const path = join(directory, "chat.db");
-    await new SqliteStore(path).close();
-    const { DatabaseSync } = await import("node:sqlite");
-    const db = new DatabaseSync(path);
+    await new SqliteStore(path()).close();
+    const db = new DatabaseSync(path());
     db.exec("PRAGMA user_version = 99");
     db.close();
-    expect(() => new SqliteStore(path)).toThrow(/newer/);
+    expect(() => new SqliteStore(path())).toThrow(/newer/);
+  });
+
+  test("a file from before encryption keeps its messages, and what waits is not sealed", async () => {
+    const db = new DatabaseSync(path());
+    db.exec(beforeEncryption);
+    db.close();
+    const store = new SqliteStore(path());
+    const { outbox, lastMinted, conversations } = await store.load(owner);
+    expect(lastMinted).toBe(idOf(3));
+    expect(conversations).toMatchObject([{ conversation: chat, have: 1, read: 1 }]);
+    expect(outbox.map(({ id, content, body }) => [id, textOf(content), body])).toEqual([[idOf(1), "waits", undefined]]);
+    const messages = await store.messages(chat, { limit: 10 });
+    expect(messages.map(({ content, isEvent, failure }) => [textOf(content), isEvent, failure])).toEqual([
+      ["received", false, undefined],
+      ["waits", false, undefined],
+      ["failed", false, "too_large"],
+    ]);
+    await store.persist([message(2), { type: "record", key: "k", value: new Uint8Array(1) }]);
+    expect(await store.conversations()).toMatchObject([{ unread: 1 }]);
+    await store.close();
   });
 });
+
+/** As the third version of the schema left it. */
+const beforeEncryption = `
+  CREATE TABLE device (
+    only INTEGER PRIMARY KEY CHECK (only = 1), user TEXT NOT NULL, device TEXT NOT NULL, last_minted TEXT
+  ) STRICT;
+  CREATE TABLE conversation (
+    id TEXT PRIMARY KEY, have INTEGER NOT NULL DEFAULT 0, read INTEGER NOT NULL DEFAULT 0,
+    read_confirmed INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE peer (
+    conversation TEXT NOT NULL, user TEXT NOT NULL, delivered INTEGER NOT NULL, read INTEGER NOT NULL,
+    PRIMARY KEY (conversation, user)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE message (
+    number INTEGER PRIMARY KEY, conversation TEXT NOT NULL, seq INTEGER, id TEXT NOT NULL, user TEXT NOT NULL,
+    device TEXT NOT NULL, at INTEGER NOT NULL, content BLOB NOT NULL, body BLOB, failure TEXT
+  ) STRICT;
+  CREATE UNIQUE INDEX message_place ON message (conversation, seq) WHERE seq IS NOT NULL;
+  CREATE UNIQUE INDEX message_unplaced ON message (conversation, id) WHERE seq IS NULL;
+  CREATE TABLE session (
+    only INTEGER PRIMARY KEY CHECK (only = 1), user TEXT NOT NULL, device TEXT NOT NULL, refresh_token TEXT,
+    is_signed_out INTEGER NOT NULL, attempt TEXT
+  ) STRICT;
+  PRAGMA user_version = 3;
+
+  INSERT INTO device VALUES (1, '${owner.user}', '${owner.device}', '${idOf(3)}');
+  INSERT INTO conversation VALUES ('${chat}', 1, 1, 0);
+  INSERT INTO message (conversation, seq, id, user, device, at, content, body, failure) VALUES
+    ('${chat}', 1, '${idOf(7)}', 'somebody', 'd', 1, CAST('received' AS BLOB), NULL, NULL),
+    ('${chat}', NULL, '${idOf(1)}', '${owner.user}', '${owner.device}', 1, CAST('waits' AS BLOB), x'0102', NULL),
+    ('${chat}', NULL, '${idOf(2)}', '${owner.user}', '${owner.device}', 1, CAST('failed' AS BLOB), NULL, 'too_large');
+`;

@@ -1,4 +1,5 @@
-import { type ConversationId, directMembers, type Seq, type UserId } from "../../shared/ids.ts";
+import { type ErrorCode, Refusal } from "../../shared/errors.ts";
+import { type ConversationId, type Cursor, directMembers, type Seq, type UserId } from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
   DORMANT_WORTH_A_ROW,
@@ -7,35 +8,27 @@ import {
   FAN_OUT_RETRY_MS,
   MAX_APPEND_BYTES,
   MAX_APPEND_MESSAGES,
-  MAX_PAGE_BYTES,
-  MAX_PAGE_ENTRIES,
   STATE_FLUSH_MS,
 } from "../../shared/limits.ts";
-import type {
-  Append,
-  AppendReply,
-  CreateGroup,
-  Entry,
-  EraseMember,
-  PutWatermark,
-  ReadLog,
-  ReadLogReply,
-  SetBlock,
-} from "../../shared/rpc.ts";
+import type { Append, Entry, EraseMember, PutWatermark, ReadLog, ReadLogReply, SetBlock } from "../../shared/rpc.ts";
 import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Storage } from "../runtime/storage.ts";
+import { Commits, filesOf, refused } from "./commits.ts";
 import type { CallId, ConversationEffect, ConversationEvent, TimerName } from "./effects.ts";
-import { FanOut, withinBytes } from "./fan-out.ts";
+import { FanOut } from "./fan-out.ts";
+import { GroupStore } from "./group-store.ts";
+import { Newcomers, type Submission } from "./newcomers.ts";
+import { readPage } from "./page.ts";
 import { Placement } from "./placement.ts";
 import { ReceiptRoute } from "./receipts.ts";
 import { Retention } from "./retention.ts";
-import { emptyState, isHidden, type Member, membersOf, raise, type State, setBlocking } from "./state.ts";
-import { ConversationStore } from "./store.ts";
+import { appointOwner, endFor, forgetFormer, type Member, raise, type State, setBlocking } from "./state.ts";
+import { ConversationStore, type Segment } from "./store.ts";
 
-/** An append that is committed and waits, a little, for its fan-out. */
+/** Something that is committed and waits, a little, for its fan-out. */
 interface Held {
   readonly call: CallId;
-  readonly reply: AppendReply;
+  readonly reply: unknown;
   readonly upTo: Seq;
   readonly since: number;
 }
@@ -56,10 +49,12 @@ export class ConversationCore {
   readonly #retention: Retention;
   readonly #receipts: ReceiptRoute;
   readonly #placement: Placement;
+  readonly #commits: Commits;
+  readonly #newcomers = new Newcomers();
   readonly #appends = new Gather<{ call: CallId; args: Append }>();
   #held: Held[] = [];
   /** Callers who wait until this conversation is gone. */
-  readonly #erasing: { call: CallId; found: boolean }[] = [];
+  readonly #erasing: { call?: CallId; found: boolean }[] = [];
   #holdTimer = false;
   /** Something that would be missed rose since the state was last written. */
   #isUnsaved = false;
@@ -76,7 +71,9 @@ export class ConversationCore {
     this.#fanOut = new FanOut(id, this.#store, this.#state);
     this.#retention = new Retention(this.#store, this.#state);
     this.#receipts = new ReceiptRoute(id, this.#store, this.#state);
-    this.#placement = new Placement(this.#store, this.#state, this.#retention, (entry) => this.#fanOut.repeated(entry));
+    const repeated = (entry: Entry) => this.#fanOut.repeated(entry);
+    this.#placement = new Placement(id, this.#store, this.#state, this.#retention, repeated);
+    this.#commits = new Commits(id, this.#store, new GroupStore(storage), this.#state, this.#placement);
     this.#isOwedStored = this.#state.owedAbove !== null;
     this.#storedDormant = dormantOf(this.#state);
   }
@@ -100,8 +97,14 @@ export class ConversationCore {
         return this.#putWatermark(event.call, event.args, now);
       case "signalTyping":
         return [reply(event.call, undefined), ...this.#signalTyping(event.args.user)];
-      case "createGroup":
-        return [reply(event.call, this.#createGroup(event.args))];
+      case "submitCommit":
+        return this.#submitCommit({ ...event, registered: new Set() }, now);
+      case "registeredTold":
+        return this.#registeredTold(event, now);
+      case "readGroup":
+        return [reply(event.call, this.#commits.readGroup(event.args))];
+      case "readEpoch":
+        return [reply(event.call, this.#commits.readEpoch(event.args))];
       case "setBlock":
         return [reply(event.call, this.#setBlock(event.args))];
       case "eraseMember":
@@ -113,8 +116,7 @@ export class ConversationCore {
           this.#learn(event.user, event.watermark);
           this.#retention.told(event.user, event.watermark.missingAbove);
         }
-        this.#expire(now);
-        return [];
+        return this.#expire(now);
       case "timer":
         return this.#timer(event.name, now);
       case "alarm":
@@ -146,16 +148,16 @@ export class ConversationCore {
     this.#learn(args.user, args.watermark);
     this.#fanOut.requestId = args.requestId;
     const fresh: Entry[] = [];
-    const results = args.messages.map((message) => this.#placement.place(args.user, message, now, fresh));
+    const results = this.#placement.placeAll(args.user, args.messages, now, fresh);
     if (fresh.length > 0) this.#commit(fresh, now);
     const upTo = Math.max(0, ...results.map((result) => (result.ok ? result.seq : 0)));
     this.#held.push({ call, reply: { results }, upTo, since: now });
   }
 
-  #commit(fresh: readonly Entry[], now: number): void {
+  #commit(fresh: readonly Entry[], now: number, isDecisive = false): void {
     if (!this.#isHeld) this.#owe(now);
     const segments = this.#store.segments.length;
-    if (this.#store.append(fresh, this.#state)) this.#stored();
+    if (this.#store.append(fresh, this.#state, isDecisive)) this.#stored();
     else if (this.#state.owedAbove !== null && !this.#isOwedStored) this.#saveState();
     if (this.#store.segments.length > segments) armBy(this.#storage, now + ACKED_GRACE_MS);
     for (const entry of fresh) this.#fanOut.committed(entry);
@@ -194,18 +196,51 @@ export class ConversationCore {
     armBy(this.#storage, now + FAN_OUT_RETRY_MS);
   }
 
+  // ── the group ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #submitCommit(submission: Submission, now: number): ConversationEffect[] {
+    const { call, args, registered } = submission;
+    this.#fanOut.requestId = args.requestId;
+    const outcome = this.#commits.submit(args, registered, now);
+    if (outcome.type === "ask") return this.#newcomers.ask(submission, outcome.users);
+    if (outcome.type === "refused") return [reply(call, outcome.reply), ...deleteFiles(filesOf(args))];
+    const { seq, at } = outcome.entry;
+    this.#held.push({ call, reply: { ok: true, seq, at }, upTo: seq, since: now });
+    // What came again stands under the names that it was first handed in with.
+    if (outcome.type === "known") return deleteFiles(filesOf(args));
+    for (const [user, member] of outcome.removed) this.#fanOut.removed(user, member);
+    this.#commit([outcome.entry], now, true);
+    return deleteFiles(outcome.files);
+  }
+
+  #registeredTold(
+    { user, isRegistered }: Extract<ConversationEvent, { type: "registeredTold" }>,
+    now: number,
+  ): ConversationEffect[] {
+    if (isRegistered) return this.#newcomers.confirmed(user).flatMap((waiting) => this.#submitCommit(waiting, now));
+    const code = isRegistered === false ? "not_found" : "unavailable";
+    return this.#refuse(this.#newcomers.unconfirmed(user), code);
+  }
+
+  #refuse(submissions: readonly Submission[], code: ErrorCode): ConversationEffect[] {
+    return submissions.flatMap(({ call, args }) => [
+      reply(call, refused(new Refusal(code))),
+      ...deleteFiles(filesOf(args)),
+    ]);
+  }
+
   // ── members ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #readLog(call: CallId, args: ReadLog, now: number): ConversationEffect[] {
-    const member = this.#state.members.get(args.user);
-    if (!member) return [reply(call, { ok: false, code: "not_found" })];
+    const { user, after } = args;
+    const head = endFor(this.#state, user);
+    if (head === undefined) return [reply(call, { ok: false, code: "not_found" })];
+    const member = this.#state.members.get(user);
     const receipts = this.#hear(args, now);
-    this.#wake(args.user, member, args.epoch);
-    const { head } = this.#state;
-    const page = withinBytes(this.#store.entries(args.after, MAX_PAGE_ENTRIES), MAX_PAGE_BYTES);
-    const through = page.at(-1)?.seq ?? head;
-    const entries = page.filter((entry) => !isHidden(member, entry.seq));
-    const answer: ReadLogReply = { ok: true, entries, through, head, watermarks: this.#receipts.watermarks() };
+    if (member) this.#wake(user, member, args.epoch);
+    else this.#fanOut.woken(user, undefined, args.epoch);
+    const watermarks = member ? this.#receipts.watermarks() : [];
+    const answer: ReadLogReply = { ok: true, ...readPage(this.#store, this.#state, user, after), head, watermarks };
     return [reply(call, answer), ...receipts];
   }
 
@@ -217,11 +252,11 @@ export class ConversationCore {
   }
 
   #putWatermark(call: CallId, args: PutWatermark, now: number): ConversationEffect[] {
-    const member = this.#state.members.get(args.user);
-    if (!member) return [reply(call, { ok: false, code: "not_found" })];
+    const head = endFor(this.#state, args.user);
+    if (head === undefined) return [reply(call, { ok: false, code: "not_found" })];
     const receipts = this.#hear(args, now);
-    const { delivered, read, kept } = member;
-    return [reply(call, { ok: true, head: this.#state.head, watermark: { delivered, read, kept } }), ...receipts];
+    const { delivered, read, kept } = this.#state.members.get(args.user) ?? { delivered: 0, read: 0, kept: 0 };
+    return [reply(call, { ok: true, head, watermark: { delivered, read, kept } }), ...receipts];
   }
 
   /** A watermark that nothing else carries: it is written before long, and passed on to whom it concerns. */
@@ -237,7 +272,7 @@ export class ConversationCore {
     const member = this.#state.members.get(user);
     if (!member) return false;
     // A device may have fetched what its owner's object was not handed yet: the others do not have that.
-    const kept = Math.min(watermark.kept, this.#fanOut.servedTo(user, member));
+    const kept = Math.min(watermark.kept, this.#fanOut.servedTo(user));
     return raise(member, { ...watermark, kept }, this.#state.head);
   }
 
@@ -248,14 +283,9 @@ export class ConversationCore {
       .map(([other]) => ({ do: "notifyTyping", user: other, args: { conversation: this.#id, user } }));
   }
 
-  #createGroup(args: CreateGroup): void {
-    if (this.#state.members.size > 0 || directMembers(this.#id).length > 0) return;
-    Object.assign(this.#state, { ...emptyState(this.#id), members: membersOf(args.members) });
-    this.#saveState();
-  }
-
   #delivered(event: Extract<ConversationEvent, { type: "delivered" }>, now: number): ConversationEffect[] {
     const effects = this.#fanOut.delivered(event.user, event.reply);
+    if (event.reply?.state === "gone") return [...effects, ...this.#gone(event.user)];
     if (event.reply) this.#learn(event.user, event.reply.watermark);
     else armBy(this.#storage, now + FAN_OUT_RETRY_MS);
     const dormant = dormantOf(this.#state).size - this.#storedDormant.size;
@@ -272,32 +302,45 @@ export class ConversationCore {
   }
 
   #eraseMember(call: CallId, args: EraseMember): ConversationEffect[] {
-    const found = this.#erase(args);
-    const isEnd = this.#state.members.size === 0;
-    if (!isEnd) {
-      if (found) this.#saveState();
-      return [reply(call, { found })];
-    }
+    const { members } = this.#state;
+    const given = this.#refuse(this.#newcomers.erased(args.user), "not_found");
+    const end = this.#store.exists ? endFor(this.#state, args.user) : undefined;
+    const files = end === undefined ? [] : this.#erase(args, end);
+    if (directMembers(this.#id).includes(args.user)) members.clear();
+    if (members.size > 0) return [...given, ...deleteFiles(files), reply(call, { found: end !== undefined })];
     this.#isUnsaved = false;
-    this.#erasing.push({ call, found });
-    return this.#erased();
+    this.#erasing.push({ call, found: end !== undefined });
+    return [...given, ...this.#erased()];
   }
 
-  /** A group goes on without them; in a 1:1 conversation nobody is a member any more. @returns whether they were in it */
-  #erase({ user, devices }: EraseMember): boolean {
-    const { members, newest } = this.#state;
-    const found = members.has(user) && this.#store.exists;
-    members.delete(user);
-    if (directMembers(this.#id).includes(user)) members.clear();
+  /** Somebody was removed before they could hear of the group that they were added to: nobody else would erase them here. */
+  #gone(user: UserId): ConversationEffect[] {
+    const end = endFor(this.#state, user);
+    if (end === undefined || directMembers(this.#id).length > 0) return [];
+    const files = this.#erase({ user, devices: [], requestId: "" }, end);
+    if (this.#state.members.size === 0) this.#erasing.push({ found: true });
+    return deleteFiles(files);
+  }
+
+  /** A group goes on without them. @param end the last place of theirs @returns files that nothing refers to any more */
+  #erase({ user, devices }: EraseMember, end: Cursor): string[] {
+    const { members, former, newest } = this.#state;
+    const wasMember = members.delete(user);
+    former.delete(user);
     this.#fanOut.forget(user);
     for (const device of [...this.#store.eraseAuthor(user), ...devices]) newest.delete(device);
-    return found;
+    const files = this.#commits.erase(user, wasMember ? end + 1 : end);
+    appointOwner(members);
+    this.#saveState();
+    return files;
   }
 
   /** What is on its way has to arrive first: an answer that came after the end would begin anew. */
   #erased(): ConversationEffect[] {
     if (this.#erasing.length === 0 || !this.#fanOut.isIdle) return [];
-    const answers = this.#erasing.splice(0).map(({ call, found }) => reply(call, { found }));
+    const answers = this.#erasing
+      .splice(0)
+      .flatMap(({ call, found }) => (call === undefined ? [] : reply(call, { found })));
     return [{ do: "wipe" }, ...answers];
   }
 
@@ -321,17 +364,25 @@ export class ConversationCore {
       this.#isUnsaved = true;
     }
     if (this.#isUnsaved) this.#saveState();
-    this.#expire(now);
-    return this.#retention.ask(now).map((user) => ({ do: "askWatermark", user }));
+    const effects = this.#expire(now);
+    return [...effects, ...this.#retention.ask(now).map((user): ConversationEffect => ({ do: "askWatermark", user }))];
   }
 
-  /** The state outlives the rows that carried it, so it is written first. */
-  #expire(now: number): void {
+  #expire(now: number): ConversationEffect[] {
     const expired = this.#retention.expired(now);
-    if (expired.length > 0) this.#saveState();
-    for (const segment of expired) this.#store.dropSegment(segment);
+    const effects = expired.length > 0 ? this.#drop(expired) : [];
     const next = this.#retention.nextLookAt(now);
     if (next !== undefined) armBy(this.#storage, next);
+    return effects;
+  }
+
+  /** The state outlives the rows that carried it, so it is written first; what belonged to commits goes with them. */
+  #drop(expired: readonly Segment[]): ConversationEffect[] {
+    const first = this.#store.segments[expired.length]?.first ?? this.#state.head + 1;
+    forgetFormer(this.#state, first);
+    this.#saveState();
+    for (const segment of expired) this.#store.dropSegment(segment);
+    return deleteFiles(this.#commits.expire(first));
   }
 
   #saveLater(now: number): void {
@@ -355,6 +406,10 @@ export class ConversationCore {
 function armBy(storage: Storage, at: number): void {
   const standing = storage.alarmAt();
   if (standing === null || standing > at) storage.setAlarm(at);
+}
+
+function deleteFiles(names: string[]): ConversationEffect[] {
+  return names.length > 0 ? [{ do: "deleteFiles", names }] : [];
 }
 
 function reply(call: CallId, value: unknown): ConversationEffect {

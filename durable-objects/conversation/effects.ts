@@ -2,16 +2,18 @@ import type { UserId } from "../../shared/ids.ts";
 import type {
   Append,
   AskWatermarkReply,
-  CreateGroup,
   Deliver,
   DeliverReply,
   EraseMember,
   NotifyReceipt,
   NotifyTyping,
   PutWatermark,
+  ReadEpoch,
+  ReadGroup,
   ReadLog,
   SetBlock,
   SignalTyping,
+  SubmitCommit,
 } from "../../shared/rpc.ts";
 
 /** Names an incoming call until it is answered. */
@@ -23,11 +25,15 @@ export type ConversationEvent =
   | { type: "readLog"; call: CallId; args: ReadLog }
   | { type: "putWatermark"; call: CallId; args: PutWatermark }
   | { type: "signalTyping"; call: CallId; args: SignalTyping }
-  | { type: "createGroup"; call: CallId; args: CreateGroup }
+  | { type: "submitCommit"; call: CallId; args: SubmitCommit }
+  | { type: "readGroup"; call: CallId; args: ReadGroup }
+  | { type: "readEpoch"; call: CallId; args: ReadEpoch }
   | { type: "setBlock"; call: CallId; args: SetBlock }
   | { type: "eraseMember"; call: CallId; args: EraseMember }
   /** A `deliver` effect came back; no reply: it failed, or nobody knows. */
   | { type: "delivered"; user: UserId; reply: DeliverReply | undefined }
+  /** An `askRegistered` effect came back; undefined: nobody knows. */
+  | { type: "registeredTold"; user: UserId; isRegistered: boolean | undefined }
   | { type: "watermarkTold"; user: UserId; watermark: AskWatermarkReply | undefined }
   /** A `sync` effect came back: what was committed before it is on disk. */
   | { type: "synced" }
@@ -41,8 +47,12 @@ export type ConversationEffect =
   | { do: "notifyReceipt"; user: UserId; args: NotifyReceipt }
   | { do: "notifyTyping"; user: UserId; args: NotifyTyping }
   | { do: "askWatermark"; user: UserId }
+  /** Whether this person exists. */
+  | { do: "askRegistered"; user: UserId }
+  /** Of the file store; what cannot be deleted now goes with the conversation. */
+  | { do: "deleteFiles"; names: string[] }
   | { do: "sync" }
-  /** All that is stored goes, the alarm too, and with it this core. */
+  /** All that is stored goes, the alarm and the files too, and with it this core; what is answered after it waits for that. */
   | { do: "wipe" }
   | { do: "timer"; name: TimerName; afterMs: number };
 

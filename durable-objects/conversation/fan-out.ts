@@ -3,10 +3,17 @@ import { MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARALLEL_DELIVERIES, MAX_RECENT_E
 import type { DeliverReply, Entry } from "../../shared/rpc.ts";
 import { TURN_MS } from "../runtime/gather.ts";
 import type { ConversationEffect } from "./effects.ts";
-import { isHidden, type Member, type State } from "./state.ts";
+import { withinBytes } from "./page.ts";
+import { endFor, isCommit, isFor, type Member, type State, startFor } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
 
-/** How far one member has been served since this object woke up. Nothing here needs to survive. */
+/** Somebody who is called as long as they have not been served up to `end`. */
+interface Recipient {
+  readonly isDormant: boolean;
+  readonly end: Cursor;
+}
+
+/** How far one recipient has been served since this object woke up. Nothing here needs to survive. */
 interface Progress {
   /** Everything up to here has reached the member's user object, or is not theirs to get. */
   fanned: Cursor;
@@ -21,11 +28,12 @@ interface Progress {
 }
 
 const servedTo = ({ fanned, again }: Progress): Cursor => Math.min(fanned, ...[...again].map((seq) => seq - 1));
-const isServed = (member: Member, progress: Progress, head: Cursor) => member.dormant || servedTo(progress) >= head;
+const isServed = ({ isDormant, end }: Recipient, progress: Progress) => isDormant || servedTo(progress) >= end;
 
 /**
  * Brings the log to the members' user objects: one call in flight a member, each with all that waits for them
- * (design §5 steps 4 and 5). A sender is skipped for their own messages: their user object has just handed them in.
+ * (design §5 steps 4 and 5). A sender is skipped for their own messages: their user object has just handed them in. Commits
+ * come in over HTTP, so they go to everybody, and to whom they have removed.
  */
 export class FanOut {
   readonly #conversation: ConversationId;
@@ -56,40 +64,43 @@ export class FanOut {
     return [...this.#progress.values()].some((progress) => progress.failed);
   }
 
-  /** How far every live member has been served. */
+  /** How far every live recipient has been served. */
   get fanned(): Cursor {
     let least = this.#state.head;
-    for (const [user, member] of this.#state.members) {
-      if (!member.dormant) least = Math.min(least, servedTo(this.#of(user, member)));
+    for (const [user, recipient] of this.#recipients()) {
+      const progress = this.#of(user);
+      if (!isServed(recipient, progress)) least = Math.min(least, servedTo(progress));
     }
     return least;
   }
 
-  /** A message was committed. Whoever was served up to it and wrote it themself is served. */
+  /** An entry was committed. Whoever was served up to it and sent it themself is served. */
   committed(entry: Entry): void {
     this.#recent.push(entry);
-    const sender = this.#state.members.get(entry.user);
-    if (!sender) return;
-    const progress = this.#of(entry.user, sender);
+    if (!this.#state.members.has(entry.user) || isCommit(entry)) return;
+    const progress = this.#of(entry.user);
     if (progress.fanned === entry.seq - 1 && progress.inFlight === undefined) progress.fanned = entry.seq;
   }
 
   /**
-   * A message came again that was stored before this object woke up: whoever stored it may have gone before its fan-out
+   * An entry came again that was stored before this object woke up: whoever stored it may have gone before its fan-out
    * was done, for its sender has seen no ✓. It goes out once more; receivers drop what they have.
    */
-  repeated({ seq, user: sender }: Entry): void {
-    if (seq > this.#head) return;
-    for (const [user, member] of this.#state.members) {
-      const isTheirs = user !== sender && !isHidden(member, seq);
-      if (isTheirs && !member.dormant) this.#of(user, member).again.add(seq);
+  repeated(entry: Entry): void {
+    if (entry.seq > this.#head) return;
+    for (const [user, { isDormant }] of this.#recipients()) {
+      if (!isDormant && this.#isDue(user, entry)) this.#of(user).again.add(entry.seq);
     }
   }
 
-  /** A member reads: they are called again from the head that this read saw; below it the reader sees to. */
-  woken(user: UserId, member: Member, epoch: number): void {
-    const progress = this.#of(user, member);
+  /**
+   * A member reads: they are called again from the head that this read saw; below it the reader sees to. Of somebody who is
+   * none, and may be again before an older answer comes, only that is kept.
+   */
+  woken(user: UserId, member: Member | undefined, epoch: number): void {
+    const progress = this.#of(user);
     progress.wokenAt = Math.max(progress.wokenAt, epoch);
+    if (!member) return;
     if (member.dormant) {
       progress.fanned = this.#state.head;
       progress.again.clear();
@@ -97,20 +108,28 @@ export class FanOut {
     member.dormant = false;
   }
 
+  /** Somebody is no member any more. Their devices are marked if they were asleep, and find the end by themselves. */
+  removed(user: UserId, { dormant }: Member): void {
+    const progress = this.#of(user);
+    if (!dormant) return;
+    progress.fanned = this.#state.head;
+    progress.again.clear();
+  }
+
   /** Everything up to here has reached the member's user object. */
-  servedTo(user: UserId, member: Member): Cursor {
-    return servedTo(this.#of(user, member));
+  servedTo(user: UserId): Cursor {
+    return servedTo(this.#of(user));
   }
 
   /** The calls that can go now. */
   next(): ConversationEffect[] {
     const effects: ConversationEffect[] = [];
-    for (const [user, member] of this.#state.members) {
+    for (const [user, recipient] of this.#recipients()) {
       if (this.#inFlightCount >= MAX_PARALLEL_DELIVERIES) break;
-      const progress = this.#of(user, member);
+      const progress = this.#of(user);
       const isBusy = progress.inFlight !== undefined || progress.yielding || progress.failed;
-      if (isBusy || isServed(member, progress, this.#state.head)) continue;
-      const effect = this.#deliverTo(user, member, progress);
+      if (isBusy || isServed(recipient, progress)) continue;
+      const effect = progress.again.size > 0 ? this.#deliverAgain(user, progress) : this.#deliverNew(user, progress);
       if (effect) effects.push(effect);
     }
     this.#forgetServed();
@@ -120,9 +139,9 @@ export class FanOut {
   /** A call came back. */
   delivered(user: UserId, reply: DeliverReply | undefined): ConversationEffect[] {
     this.#inFlightCount--;
-    const member = this.#state.members.get(user);
-    if (!member) return [];
-    const progress = this.#of(user, member);
+    const end = endFor(this.#state, user);
+    if (end === undefined) return [];
+    const progress = this.#of(user);
     const sent = progress.inFlight;
     progress.inFlight = undefined;
     if (!reply || sent === undefined) {
@@ -131,8 +150,9 @@ export class FanOut {
     }
     progress.fanned = Math.max(progress.fanned, sent.through);
     for (const seq of sent.again) progress.again.delete(seq);
-    if (reply.state === "dormant" && reply.epoch >= progress.wokenAt) member.dormant = true;
-    if (isServed(member, progress, this.#state.head)) return [];
+    const member = this.#state.members.get(user);
+    if (member && reply.state === "dormant" && reply.epoch >= progress.wokenAt) member.dormant = true;
+    if (isServed({ isDormant: member?.dormant === true, end }, progress)) return [];
     progress.yielding = true;
     return [{ do: "timer", name: `yield:${user}`, afterMs: TURN_MS }];
   }
@@ -158,11 +178,20 @@ export class FanOut {
     for (const progress of this.#progress.values()) progress.failed = false;
   }
 
-  #of(user: UserId, member: Member): Progress {
+  /** Members, and everybody who was removed, up to the commit that did it. */
+  *#recipients(): Generator<[UserId, Recipient]> {
+    const { members, former, head } = this.#state;
+    for (const [user, { dormant }] of members) yield [user, { isDormant: dormant, end: head }];
+    for (const [user, spans] of former) {
+      if (!members.has(user)) yield [user, { isDormant: false, end: spans.at(-1)?.left ?? 0 }];
+    }
+  }
+
+  #of(user: UserId): Progress {
     const known = this.#progress.get(user);
     if (known) return known;
     const progress: Progress = {
-      fanned: Math.max(this.#state.owedAbove ?? this.#head, member.kept),
+      fanned: Math.max(this.#state.owedAbove ?? this.#head, this.#kept(user)),
       again: new Set(),
       inFlight: undefined,
       yielding: false,
@@ -173,8 +202,14 @@ export class FanOut {
     return progress;
   }
 
-  #deliverTo(user: UserId, member: Member, progress: Progress): ConversationEffect | undefined {
-    return progress.again.size > 0 ? this.#deliverAgain(user, progress) : this.#deliverNew(user, member, progress);
+  /** What somebody has kept who was removed and is back says nothing of what they had to get before. */
+  #kept(user: UserId): Cursor {
+    return this.#state.former.has(user) ? 0 : (this.#state.members.get(user)?.kept ?? 0);
+  }
+
+  /** Whether an entry has to be brought to this person. */
+  #isDue(user: UserId, entry: Entry): boolean {
+    return isFor(this.#state, user, entry) && (entry.user !== user || isCommit(entry));
   }
 
   #deliverAgain(user: UserId, progress: Progress): ConversationEffect | undefined {
@@ -188,11 +223,14 @@ export class FanOut {
     return this.#call(user, progress, entries, { through: 0, again: entries.map((entry) => entry.seq) });
   }
 
-  /** Where nothing that waits is for the member, be it their own or from somebody they block, they are simply served. */
-  #deliverNew(user: UserId, member: Member, progress: Progress): ConversationEffect | undefined {
-    const page = this.#page(progress.fanned);
+  /**
+   * Where nothing that waits is for the member, be it their own or from somebody they block, they are simply served. What
+   * came while they were none is not even looked at: however much that is, nothing else would go on with it.
+   */
+  #deliverNew(user: UserId, progress: Progress): ConversationEffect | undefined {
+    const page = this.#page(startFor(this.#state, user, progress.fanned));
     const through = page.at(-1)?.seq ?? this.#state.head;
-    const entries = page.filter((entry) => entry.user !== user && !isHidden(member, entry.seq));
+    const entries = page.filter((entry) => this.#isDue(user, entry));
     if (entries.length === 0) progress.fanned = through;
     return this.#call(user, progress, entries, { through, again: [] });
   }
@@ -226,14 +264,4 @@ export class FanOut {
     // Somebody cannot be reached: what they miss is read from disk when they can.
     if (this.#recent.length > MAX_RECENT_ENTRIES) this.#recent = this.#recent.slice(-MAX_PAGE_ENTRIES);
   }
-}
-
-/** As many entries from the front as their bodies allow, at least one. */
-export function withinBytes(entries: readonly Entry[], maxBytes: number): Entry[] {
-  let bytes = 0;
-  const fitting = entries.findIndex((entry, index) => {
-    bytes += entry.body.byteLength;
-    return index > 0 && bytes > maxBytes;
-  });
-  return fitting === -1 ? [...entries] : entries.slice(0, fitting);
 }

@@ -1,21 +1,26 @@
 import { DurableObject } from "cloudflare:workers";
 import type * as v from "valibot";
 import type { UserId } from "../../shared/ids.ts";
-import { MAX_CACHED_STUBS } from "../../shared/limits.ts";
+import { MAX_CACHED_STUBS, MAX_FILES_PER_DELETE } from "../../shared/limits.ts";
 import {
   Append,
   type AppendReply,
   type ConversationRpc,
-  CreateGroup,
   type Deliver,
   EraseMember,
   type EraseMemberReply,
   PutWatermark,
   type PutWatermarkReply,
+  ReadEpoch,
+  type ReadEpochReply,
+  ReadGroup,
+  type ReadGroupReply,
   ReadLog,
   type ReadLogReply,
   SetBlock,
   SignalTyping,
+  SubmitCommit,
+  type SubmitCommitReply,
 } from "../../shared/rpc.ts";
 import { withDeadline } from "../runtime/deadline.ts";
 import { decodeArgs } from "../runtime/decode.ts";
@@ -24,10 +29,16 @@ import { isStoppedAt } from "../runtime/failpoint.ts";
 import { errorFields, log } from "../runtime/log.ts";
 import { meter } from "../runtime/meter.ts";
 import { PendingCalls } from "../runtime/pending-calls.ts";
+import { removeFiles } from "../runtime/removal.ts";
 import { StubCache } from "../runtime/stub-cache.ts";
 import { WorkersStorage } from "../runtime/workers-storage.ts";
 import { ConversationCore } from "./core.ts";
-import type { ConversationEffect, ConversationEvent } from "./effects.ts";
+import type { CallId, ConversationEffect, ConversationEvent } from "./effects.ts";
+
+interface Answer {
+  readonly call: CallId;
+  readonly value: unknown;
+}
 
 /** The shell of a conversation: decodes calls, runs the core in a transaction, and does what it asks for. */
 export class ConversationObject extends DurableObject<Env> implements ConversationRpc {
@@ -35,6 +46,8 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
   readonly #users = new StubCache(MAX_CACHED_STUBS, (user) => this.env.USER.getByName(user));
   #storage!: WorkersStorage;
   #core!: ConversationCore;
+  /** What waits until everything is removed. */
+  #answersAfterWipe: Answer[] | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -60,8 +73,16 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
     return this.#call(SignalTyping, call, "signalTyping");
   }
 
-  createGroup(call: CreateGroup): Promise<void> {
-    return this.#call(CreateGroup, call, "createGroup");
+  submitCommit(call: SubmitCommit): Promise<SubmitCommitReply> {
+    return this.#call(SubmitCommit, call, "submitCommit");
+  }
+
+  readGroup(call: ReadGroup): Promise<ReadGroupReply> {
+    return this.#call(ReadGroup, call, "readGroup");
+  }
+
+  readEpoch(call: ReadEpoch): Promise<ReadEpochReply> {
+    return this.#call(ReadEpoch, call, "readEpoch");
   }
 
   setBlock(call: SetBlock): Promise<void> {
@@ -101,8 +122,6 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
       const effects = this.#core.handle(event, Date.now());
       if (effects.some(isFanOut) && isStoppedAt("between-commit-and-fan-out", this.env)) return;
       for (const effect of effects) this.#do(effect);
-      // Whoever still waits for an answer waits for nobody.
-      if (effects.some((effect) => effect.do === "wipe")) this.#calls.failAll(new Error("gone"));
     } catch (error) {
       log("error", "conversation.failed", { conversation: this.#id, method: event.type, ...errorFields(error) });
       this.ctx.abort("the core threw");
@@ -112,7 +131,7 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
   #do(effect: ConversationEffect): void {
     switch (effect.do) {
       case "reply":
-        return this.#calls.reply(effect.call, effect.value);
+        return this.#reply(effect);
       case "deliver":
         return void this.#deliver(effect.user, effect.args);
       case "notifyReceipt":
@@ -121,22 +140,41 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
         return this.#forget(effect.user, this.#user(effect.user).notifyTyping(effect.args));
       case "askWatermark":
         return void this.#askWatermark(effect.user);
+      case "askRegistered":
+        return void this.#askRegistered(effect.user);
+      case "deleteFiles":
+        return void this.#deleteFiles(effect.names);
       case "sync":
         return void this.ctx.storage.sync().then(() => this.#handle({ type: "synced" }));
       case "wipe":
-        return this.#wipe();
+        return void this.#wipe();
       case "timer":
         setTimeout(() => this.#handle({ type: "timer", name: effect.name }), effect.afterMs);
     }
   }
 
-  /** The platform holds back every answer until this is done. Whoever comes later finds a conversation that never was. */
-  #wipe(): void {
+  /** Whoever comes later finds a conversation that never was; whoever still waits for an answer waits for nobody. */
+  async #wipe(): Promise<void> {
+    const answers: Answer[] = [];
+    this.#answersAfterWipe = answers;
     this.#storage.alarmFired();
     void this.ctx.storage.deleteAlarm();
-    void this.ctx.storage.deleteAll().then(() => {
-      this.#core = new ConversationCore(this.#id, this.#storage);
-    });
+    const files = removeFiles(this.env.MEDIA, `conversation/${this.#id}/`);
+    try {
+      await Promise.all([this.ctx.storage.deleteAll(), files]);
+      for (const { call, value } of answers) this.#calls.reply(call, value);
+    } catch (error) {
+      log("error", "conversation.failed", { conversation: this.#id, method: "wipe", ...errorFields(error) });
+    }
+    this.#answersAfterWipe = undefined;
+    this.#core = new ConversationCore(this.#id, this.#storage);
+    this.#calls.failAll(new Error("gone"));
+  }
+
+  /** That all is gone is said when it is. */
+  #reply(answer: Answer): void {
+    if (this.#answersAfterWipe) this.#answersAfterWipe.push(answer);
+    else this.#calls.reply(answer.call, answer.value);
   }
 
   async #deliver(user: UserId, args: Deliver): Promise<void> {
@@ -161,6 +199,21 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
       .askWatermark({ conversation: this.#id })
       .catch(() => this.#users.failed(user));
     this.#handle({ type: "watermarkTold", user, watermark: watermark ?? undefined });
+  }
+
+  async #askRegistered(user: UserId): Promise<void> {
+    const isRegistered = await withDeadline(this.#user(user).isRegistered()).catch(() => this.#users.failed(user));
+    this.#handle({ type: "registeredTold", user, isRegistered: isRegistered ?? undefined });
+  }
+
+  /** What is left over goes with the conversation. */
+  async #deleteFiles(names: string[]): Promise<void> {
+    for (let from = 0; from < names.length; from += MAX_FILES_PER_DELETE) {
+      const some = names.slice(from, from + MAX_FILES_PER_DELETE);
+      await this.env.MEDIA.delete(some).catch((error: unknown) => {
+        log("warn", "files.failed", { conversation: this.#id, count: some.length, ...errorFields(error) });
+      });
+    }
   }
 
   #user(user: UserId): ReturnType<Env["USER"]["getByName"]> {

@@ -45,7 +45,8 @@ export class ReceiptRoute {
     const delivered = this.#store.authors(before.delivered, member.delivered);
     const authors = new Set([...delivered, ...this.#store.authors(before.read, member.read)]);
     authors.delete(args.user);
-    return [...authors].flatMap((author) => this.#tellAuthor(author, before, args));
+    const members = [...authors].filter((author) => this.#state.members.has(author));
+    return members.flatMap((author) => this.#tellAuthor(author, before, args));
   }
 
   #tellPeer(args: PutWatermark | ReadLog, { delivered, read }: Member): ConversationEffect[] {

@@ -33,12 +33,19 @@ export class Retention {
 
   /** The segments that may be dropped now, oldest first. */
   expired(now: number): Segment[] {
-    const kept = Math.min(
-      ...[...this.#state.members].map(([user, { kept }]) => Math.min(kept, this.#told.get(user) ?? 0)),
+    const kept = this.#keptByAll();
+    const closed = this.#closed();
+    const standing = closed.findIndex(
+      ({ last, lastAt }) => now - lastAt < RETENTION_MS && (last > kept || now - lastAt < ACKED_GRACE_MS),
     );
-    return this.#closed()
-      .filter(({ last, lastAt }) => now - lastAt >= RETENTION_MS || (last <= kept && now - lastAt >= ACKED_GRACE_MS))
-      .map(({ segment }) => segment);
+    return (standing === -1 ? closed : closed.slice(0, standing)).map(({ segment }) => segment);
+  }
+
+  /** Whoever was removed is not asked, so what they may still fetch stays its month. */
+  #keptByAll(): Cursor {
+    const told = [...this.#state.members].map(([user, { kept }]) => Math.min(kept, this.#told.get(user) ?? 0));
+    const unasked = [...this.#state.former.values()].flatMap((spans) => (spans[0]?.joined ?? 0) - 1);
+    return Math.min(...told, ...unasked);
   }
 
   /**

@@ -1,6 +1,8 @@
 import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
 import { directMembers } from "../../shared/ids.ts";
-import type { Watermark } from "../../shared/rpc.ts";
+import { MAX_FORMER_MEMBERS, MAX_TIMES_AS_MEMBER } from "../../shared/limits.ts";
+import { isCommit as isCommitBody } from "../../shared/mls/framing.ts";
+import type { Entry, Watermark } from "../../shared/rpc.ts";
 
 /** What a conversation knows beside its log. Small: it is packed into the log's rows (docs/decisions/0002). */
 export interface State {
@@ -14,7 +16,11 @@ export interface State {
    */
   owedAbove: Cursor | null;
   members: Map<UserId, Member>;
-  /** The newest message of each device: what is above it is certainly not a repeat. */
+  /** When people were members who were removed since, be they back or not; as long as the log reaches back there. */
+  former: Map<UserId, Span[]>;
+  /** The MLS epoch that the next entry has to be of; null: there is no group yet. */
+  epoch: Cursor | null;
+  /** The newest message of each device, commits left out: what is above it is certainly not a repeat. */
   newest: Map<DeviceId, { id: MessageId; seq: Seq }>;
 }
 
@@ -28,10 +34,55 @@ export interface Member extends Watermark {
   hidden: [from: Seq, to: Seq | null][];
   /** Of this member's last change of mind about that; an older one is ignored. */
   blockVersion: number;
+  /** Place of the commit that made them a member, the first that is theirs; 0: from the beginning on. */
+  joined: Cursor;
+  role: Role;
 }
 
-/** Whether this member may have what stands at this place. */
-export function isHidden(member: Member, seq: Seq): boolean {
+/** Who may change what in a group (docs/protocol.md R16). In a 1:1 conversation nobody is more than a member. */
+export type Role = "member" | "admin" | "owner";
+
+/** From the commit that added somebody to the one that removed them, both included. */
+interface Span {
+  readonly joined: Cursor;
+  readonly left: Seq;
+}
+
+/** A commit, whole or by reference; all else in a log are messages. */
+export function isCommit({ body }: Pick<Entry, "body">): boolean {
+  return isCommitBody(body);
+}
+
+/**
+ * Whether this person may have an entry: they were a member when it was placed, and do not block who wrote it. Commits are
+ * hidden from nobody: without one a device can read nothing that follows.
+ */
+export function isFor(state: State, user: UserId, entry: Entry): boolean {
+  const member = state.members.get(user);
+  const isPlaceHidden = member !== undefined && isHidden(member, entry.seq);
+  return wasMember(state, user, entry.seq) && (!isPlaceHidden || isCommit(entry));
+}
+
+/** Whether this person was a member when that place was taken. */
+export function wasMember({ members, former }: State, user: UserId, seq: Seq): boolean {
+  const joined = members.get(user)?.joined;
+  if (joined !== undefined && seq >= joined) return true;
+  return (former.get(user) ?? []).some((span) => seq >= span.joined && seq <= span.left);
+}
+
+/** The last place that can be this person's; undefined if they are, or were, no member. */
+export function endFor(state: State, user: UserId): Cursor | undefined {
+  return state.members.has(user) ? state.head : state.former.get(user)?.at(-1)?.left;
+}
+
+/** The place before the first above `after` that can be this person's; `after`, if there is none. */
+export function startFor(state: State, user: UserId, after: Cursor): Cursor {
+  const joined = state.members.get(user)?.joined;
+  const spans = [...(state.former.get(user) ?? []), ...(joined === undefined ? [] : [{ joined, left: Infinity }])];
+  return Math.max(after, (spans.find(({ left }) => left > after)?.joined ?? 0) - 1);
+}
+
+function isHidden(member: Member, seq: Seq): boolean {
   return member.hidden.some(([from, to]) => seq >= from && seq <= (to ?? Number.POSITIVE_INFINITY));
 }
 
@@ -51,13 +102,44 @@ export function setBlocking(member: Member, blocks: boolean, head: Cursor): void
 
 /** A 1:1 conversation begins with the two members that its id names, a group with none. */
 export function emptyState(id: ConversationId): State {
-  return { revision: 0, head: 0, owedAbove: null, members: membersOf(directMembers(id)), newest: new Map() };
+  const members = new Map(directMembers(id).map((user) => [user, newMember(0, "member")]));
+  return { revision: 0, head: 0, owedAbove: null, members, former: new Map(), epoch: null, newest: new Map() };
 }
 
-export function membersOf(users: readonly UserId[]): Map<UserId, Member> {
-  return new Map(
-    users.map((user) => [user, { delivered: 0, read: 0, kept: 0, dormant: false, hidden: [], blockVersion: 0 }]),
-  );
+/** What lies before a member's time counts as had: it holds nobody back. */
+export function newMember(joined: Cursor, role: Role): Member {
+  const before = Math.max(0, joined - 1);
+  const watermark = { delivered: before, read: before, kept: before };
+  return { ...watermark, dormant: false, hidden: [], blockVersion: 0, joined, role };
+}
+
+/** Somebody's time as a member ends with this place. The state has to fit a row, so only so much is remembered of that. */
+export function endMembership(state: State, user: UserId, left: Seq): void {
+  const joined = state.members.get(user)?.joined ?? left;
+  const spans = [...(state.former.get(user) ?? []), { joined, left }].slice(-MAX_TIMES_AS_MEMBER);
+  state.members.delete(user);
+  // Whoever left last stands last.
+  state.former.delete(user);
+  state.former.set(user, spans);
+  const [first] = state.former.keys();
+  if (state.former.size > MAX_FORMER_MEMBERS && first !== undefined) state.former.delete(first);
+}
+
+/** Nobody can have been a member in what the log has not any more. @param first the oldest place that is left */
+export function forgetFormer(state: State, first: Seq): void {
+  for (const [user, spans] of state.former) {
+    const kept = spans.filter(({ left }) => left >= first);
+    if (kept.length > 0) state.former.set(user, kept);
+    else state.former.delete(user);
+  }
+}
+
+/** A group always has an owner: without one the oldest admin, else the oldest member takes over. */
+export function appointOwner(members: ReadonlyMap<UserId, Member>): void {
+  const all = [...members.values()].toSorted((a, b) => a.joined - b.joined);
+  if (all.some(({ role }) => role === "owner")) return;
+  const next = all.find(({ role }) => role === "admin") ?? all[0];
+  if (next) next.role = "owner";
 }
 
 /** Raises what is higher. A claim beyond the head is no claim. True if anything rose. */
@@ -68,55 +150,4 @@ export function raise(member: Member, claim: Watermark, head: Cursor): boolean {
   member.delivered = Math.max(member.delivered, member.read, credible(claim.delivered));
   member.kept = Math.max(member.kept, credible(claim.kept));
   return member.delivered + member.read + member.kept > before;
-}
-
-/** With what blocking has left only where it has. */
-type PackedMember = [
-  UserId,
-  delivered: number,
-  read: number,
-  kept: number,
-  dormant: 0 | 1,
-  hidden?: [number, number | null][],
-  blockVersion?: number,
-];
-type PackedState = [
-  revision: number,
-  head: number,
-  owedAbove: number | null,
-  PackedMember[],
-  [DeviceId, MessageId, number][],
-];
-
-export function pack(state: State): string {
-  const packed: PackedState = [
-    state.revision,
-    state.head,
-    state.owedAbove,
-    [...state.members].map(packMember),
-    [...state.newest].map(([device, { id, seq }]) => [device, id, seq]),
-  ];
-  return JSON.stringify(packed);
-}
-
-function packMember([user, { delivered, read, kept, dormant, hidden, blockVersion }]: [UserId, Member]): PackedMember {
-  const packed: PackedMember = [user, delivered, read, kept, dormant ? 1 : 0];
-  if (blockVersion > 0) packed.push(hidden, blockVersion);
-  return packed;
-}
-
-export function unpack(text: string): State {
-  const [revision, head, owedAbove, members, newest] = JSON.parse(text) as PackedState;
-  return {
-    revision,
-    head,
-    owedAbove,
-    members: new Map(
-      members.map(([user, delivered, read, kept, dormant, hidden = [], blockVersion = 0]) => [
-        user,
-        { delivered, read, kept, dormant: dormant === 1, hidden, blockVersion },
-      ]),
-    ),
-    newest: new Map(newest.map(([device, id, seq]) => [device, { id, seq }])),
-  };
 }

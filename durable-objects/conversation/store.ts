@@ -17,13 +17,16 @@ import {
 import type { Entry } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
 import type { SqlRow, SqlValue, Storage } from "../runtime/storage.ts";
-import { emptyState, pack, type State, unpack } from "./state.ts";
+import { createGroupTables } from "./group-store.ts";
+import { pack, unpack } from "./packed-state.ts";
+import { emptyState, type State } from "./state.ts";
 
 const migrations: readonly Migration[] = [
   {
     floor: 1,
     apply: (storage) => storage.run("CREATE TABLE state (id INTEGER PRIMARY KEY, packed TEXT NOT NULL)"),
   },
+  { floor: 1, apply: createGroupTables },
 ];
 
 /**
@@ -38,6 +41,8 @@ export interface Segment {
 const tableOf = (segment: Segment) => `log_${segment.first}_${segment.startedAt}`;
 const COLUMNS = "seq, id, user, device, at, body";
 const ROW = "(?, ?, ?, ?, ?, ?, ?)";
+/** How a commit begins, and how a reference to one (shared/mls/framing.ts). */
+const COMMITS = [Uint8Array.of(0, 1, 0, 1), Uint8Array.of(0, 1, 0xf0, 1)];
 /** The platform takes at most 100 parameters a statement. */
 const ROWS_PER_STATEMENT = 14;
 
@@ -66,6 +71,12 @@ export class ConversationStore {
     return this.#segments;
   }
 
+  initialise(): void {
+    if (this.#initialised) return;
+    migrate(this.#storage, migrations);
+    this.#initialised = true;
+  }
+
   /** The newest state written, carried on by the log's rows that follow it. */
   load(): State {
     if (!this.#initialised) return emptyState(this.#id);
@@ -75,9 +86,12 @@ export class ConversationStore {
     return this.#replay(state);
   }
 
-  /** Writes messages up to `state.head`. True: the state rides in the last one's row. */
-  append(entries: readonly Entry[], state: State): boolean {
-    this.#initialise();
+  /**
+   * Writes entries up to `state.head`. True: the state is written too; it rides in the last one's row if it is small.
+   * @param isDecisive the entry means nothing without the state that it leads to
+   */
+  append(entries: readonly Entry[], state: State, isDecisive = false): boolean {
+    this.initialise();
     const [first, last] = [entries[0], entries.at(-1)];
     if (!first || !last) return false;
     const table = tableOf(this.#segmentFor(first));
@@ -90,12 +104,14 @@ export class ConversationStore {
       const params = rows.flatMap((entry) => rowOf(entry, carried && entry === last ? packed : null));
       this.#storage.run(`INSERT INTO ${table} (${COLUMNS}, state) VALUES ${rows.map(() => ROW).join(", ")}`, ...params);
     }
-    return carried;
+    // In the row that is written over: with each of its commits in the log a large group would fill the object's storage.
+    if (!carried && isDecisive) this.save(state);
+    return carried || isDecisive;
   }
 
   /** Writes the state in a row of its own: for what may not be forgotten and has no message to ride with. */
   save(state: State): void {
-    this.#initialise();
+    this.initialise();
     state.revision++;
     this.#storage.run("INSERT OR REPLACE INTO state (id, packed) VALUES (1, ?)", pack(state));
   }
@@ -166,7 +182,10 @@ export class ConversationStore {
     this.#segments = this.#segments.filter((kept) => kept !== segment);
   }
 
-  /** What they wrote, and what the log's rows carry: the state has to be saved after it. @returns their devices */
+  /**
+   * Their messages, and what the log's rows carry: the state has to be saved after it. Their commits stay until the log
+   * expires, like the others' that name them: devices that have not seen them could not go on. @returns their devices
+   */
   eraseAuthor(user: UserId): Set<DeviceId> {
     const devices = new Set<DeviceId>();
     for (const table of this.#segments.map(tableOf)) {
@@ -175,16 +194,10 @@ export class ConversationStore {
         user,
       );
       for (const { device } of found) devices.add(device);
-      this.#storage.run(`DELETE FROM ${table} WHERE user = ?`, user);
+      this.#storage.run(`DELETE FROM ${table} WHERE user = ? AND substr(body, 1, 4) NOT IN (?, ?)`, user, ...COMMITS);
       this.#storage.run(`UPDATE ${table} SET state = NULL WHERE state IS NOT NULL`);
     }
     return devices;
-  }
-
-  #initialise(): void {
-    if (this.#initialised) return;
-    migrate(this.#storage, migrations);
-    this.#initialised = true;
   }
 
   #segmentFor(entry: Entry): Segment {

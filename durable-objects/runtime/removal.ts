@@ -12,7 +12,7 @@ export interface RemovedRecords {
  * workers/push/schema.ts) and their files in R2. It may be repeated, and counts what this call removed.
  */
 export async function removeRecords(env: Pick<Env, "DB" | "MEDIA">, user: UserId): Promise<RemovedRecords> {
-  return { databaseRows: await removeRows(env.DB, user), files: await removeFiles(env.MEDIA, user) };
+  return { databaseRows: await removeRows(env.DB, user), files: await removeFiles(env.MEDIA, `user/${user}/`) };
 }
 
 /** To them, or of a conversation with them. */
@@ -43,11 +43,14 @@ async function removeRows(database: D1Database, user: UserId): Promise<number> {
   return counted?.results[0]?.count ?? 0;
 }
 
-/** A page is what R2 lists and deletes at once, 1,000 at most; the next one begins where nothing was removed yet. */
-async function removeFiles(bucket: R2Bucket, user: UserId): Promise<number> {
+/**
+ * Removes all whose name begins so. A page is what R2 lists and deletes at once, 1,000 at most; the next one begins where
+ * nothing was removed yet. @returns how many there were
+ */
+export async function removeFiles(bucket: R2Bucket, prefix: string): Promise<number> {
   let removed = 0;
   for (;;) {
-    const { objects, truncated } = await bucket.list({ prefix: `user/${user}/` });
+    const { objects, truncated } = await bucket.list({ prefix });
     if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key));
     removed += objects.length;
     if (!truncated) return removed;

@@ -196,7 +196,7 @@ export class CatchUp {
     person.know(conversation);
     const track = touch(socket, conversation);
     trackSent(track, after, page.through, page.entries.length);
-    const foreign = page.entries.filter((entry) => entry.user !== person.id).map((entry) => entry.seq);
+    const foreign = page.entries.filter((entry) => person.isNews(entry)).map((entry) => entry.seq);
     track.foreign = Math.max(track.foreign, ...foreign);
     const next = page.through < page.head ? page.through : undefined;
     run.unsettled.set(conversation, { target: page.through, next });

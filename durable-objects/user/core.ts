@@ -10,6 +10,7 @@ import { CatchUp } from "./catch-up.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Devices } from "./devices.ts";
 import type { ConnectReply, UserEffect, UserEvent } from "./effects.ts";
+import { KeyPackages } from "./key-packages.ts";
 import { Peers } from "./peers.ts";
 import { Person, type Surroundings } from "./person.ts";
 import { Receipts } from "./receipts.ts";
@@ -31,6 +32,7 @@ export class UserCore {
   readonly #receipts: Receipts;
   readonly #devices: Devices;
   readonly #admission: Admission;
+  readonly #keyPackages: KeyPackages;
   readonly #peers: Peers;
   readonly #removal: Removal;
   #typedAt = 0;
@@ -45,6 +47,7 @@ export class UserCore {
     this.#receipts = new Receipts(this.#person, this.#deliveries, this.#catchUp);
     this.#devices = new Devices(this.#person);
     this.#admission = new Admission(this.#person);
+    this.#keyPackages = new KeyPackages(this.#person, this.#devices);
     this.#peers = new Peers(this.#person, this.#sends);
     this.#removal = new Removal(this.#person, this.#devices, this.#sends, this.#peers);
     this.#person.onAccept = (conversation) => this.#receipts.reveal(conversation);
@@ -92,6 +95,14 @@ export class UserCore {
         return this.#person.reply(event.call, this.#devices.alert(event.args.kind));
       case "admit":
         return this.#person.reply(event.call, this.#admission.admit(event.args));
+      case "putKeys":
+        return this.#person.reply(event.call, this.#keyPackages.put(event.args));
+      case "askKeys":
+        return this.#person.reply(event.call, this.#keyPackages.ask(event.args));
+      case "accountKey":
+        return this.#person.reply(event.call, this.#person.account.accountKey);
+      case "claimKeyPackages":
+        return this.#person.reply(event.call, this.#keyPackages.claim(event.args));
       case "setPin":
         return this.#person.reply(event.call, this.#admission.setPin(event.args.verifier));
       case "assessSignIn":
@@ -114,6 +125,7 @@ export class UserCore {
         return this.#person.resume(event.token, { ok: true, value: undefined });
       case "alarm":
         this.#payPushes();
+        this.#keyPackages.sweep();
         this.#peers.tellUntold();
         return this.#removal.look();
     }
@@ -253,6 +265,7 @@ export class UserCore {
     const { id: user, epoch, now: time } = person;
     person.send(socket, { type: "welcome", user, device: device.id, epoch, time, compare });
     this.#devices.sendAlerts(socket);
+    this.#keyPackages.greet(socket);
     if (!compare) this.#catchUp.begin(socket, device);
   }
 

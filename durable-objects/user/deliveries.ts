@@ -22,7 +22,7 @@ export class Deliveries {
   deliver(call: CallId, args: Deliver): void {
     const person = this.#person;
     const isNobody = !person.store.exists || person.account.removal !== undefined;
-    if (isNobody) return person.reply(call, { state: "dormant", epoch: person.epoch, watermark: nothing });
+    if (isNobody) return person.reply(call, this.#replyOfNobody(args.conversation));
     person.disconnectSilent();
     person.know(args.conversation);
     // Whoever is here does not wait for the queue.
@@ -31,12 +31,18 @@ export class Deliveries {
     this.#markAway(call, args, served, new Set());
   }
 
+  /** What their removal knows of it sees to itself. */
+  #replyOfNobody(conversation: ConversationId): DeliverReply {
+    const state = this.#person.knows(conversation) ? "dormant" : "gone";
+    return { state, epoch: this.#person.epoch, watermark: nothing };
+  }
+
   /** @param pushed devices for which a push was asked for */
   #markAway(call: CallId, args: Deliver, served: ReadonlySet<SocketId>, pushed: ReadonlySet<DeviceId>): void {
     const person = this.#person;
-    const { conversation, requestId } = args;
-    const devices = person
-      .offlineDevices()
+    const { conversation, entries, requestId } = args;
+    const away = entries.some((entry) => person.isNews(entry)) ? person.offlineDevices() : [];
+    const devices = away
       .filter((device) => wantsPush(device, conversation) && !pushed.has(device.id))
       .map((device) => device.id);
     if (devices.length === 0) return this.#commit(call, args, served, pushed);
@@ -59,7 +65,9 @@ export class Deliveries {
       return !socket || !served.has(socket.id);
     });
     this.toDevices(unserved, conversation, entries, pushed);
-    const state = person.sockets.size > 0 ? "live" : "dormant";
+    // Marked for nothing but commits, a device has still to be woken when something is said.
+    const isListening = person.sockets.size > 0 || person.offlineDevices().some((d) => wantsPush(d, conversation));
+    const state = isListening ? "live" : "dormant";
     const reply: DeliverReply = { state, epoch: person.epoch, watermark: person.reported(conversation) };
     person.reply(call, reply);
   }
@@ -88,10 +96,7 @@ export class Deliveries {
     const [first, last] = [news[0], news.at(-1)];
     if (!first || !last) return;
     trackSent(track, first.seq - 1, last.seq, news.length);
-    track.foreign = Math.max(
-      track.foreign,
-      ...news.filter((entry) => entry.user !== this.#person.id).map((e) => e.seq),
-    );
+    track.foreign = Math.max(track.foreign, ...news.filter((entry) => this.#person.isNews(entry)).map((e) => e.seq));
     this.#person.attach(socket);
     if (!this.#person.sockets.has(socket.id)) return;
     for (const run of denseRuns(news)) this.sendEntries(socket, conversation, (run[0]?.seq ?? 1) - 1, run);

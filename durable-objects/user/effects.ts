@@ -5,9 +5,11 @@ import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { PushJob } from "../../shared/push-job.ts";
 import type {
   Admit,
+  AskKeys,
   AskPresence,
   AskWatermark,
   AssessSignIn,
+  ClaimKeyPackages,
   Connect,
   ConversationRpc,
   Deliver,
@@ -15,6 +17,7 @@ import type {
   NotePeer,
   NotifyReceipt,
   NotifyTyping,
+  PutKeys,
   RaiseAlert,
   Refresh,
   RegisterDevice,
@@ -50,6 +53,10 @@ export type UserEvent =
   | { type: "listDevices"; call: CallId }
   | { type: "admit"; call: CallId; args: Admit }
   | { type: "refresh"; call: CallId; args: Refresh }
+  | { type: "putKeys"; call: CallId; args: PutKeys }
+  | { type: "askKeys"; call: CallId; args: AskKeys }
+  | { type: "accountKey"; call: CallId }
+  | { type: "claimKeyPackages"; call: CallId; args: ClaimKeyPackages }
   | { type: "setPin"; call: CallId; args: SetPin }
   | { type: "assessSignIn"; call: CallId; args: AssessSignIn }
   | { type: "raiseAlert"; call: CallId; args: RaiseAlert }

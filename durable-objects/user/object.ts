@@ -7,11 +7,15 @@ import { PING, PONG, SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import {
   Admit,
   type AdmitReply,
+  AskKeys,
+  type AskKeysReply,
   AskPresence,
   AskWatermark,
   type AskWatermarkReply,
   AssessSignIn,
   type AssessSignInReply,
+  ClaimKeyPackages,
+  type ClaimKeyPackagesReply,
   CONNECT_HEADER,
   Connect,
   Deliver,
@@ -25,6 +29,8 @@ import {
   NotifyTyping,
   type PersonOverview,
   type PresenceReply,
+  PutKeys,
+  type PutKeysReply,
   RaiseAlert,
   Refresh,
   type RefreshReply,
@@ -139,6 +145,22 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
 
   refresh(call: Refresh): Promise<RefreshReply> {
     return this.#call(Refresh, call, "refresh");
+  }
+
+  putKeys(call: PutKeys): Promise<PutKeysReply> {
+    return this.#call(PutKeys, call, "putKeys");
+  }
+
+  askKeys(call: AskKeys): Promise<AskKeysReply> {
+    return this.#call(AskKeys, call, "askKeys");
+  }
+
+  accountKey(): Promise<string | undefined> {
+    return this.#wait((call) => ({ type: "accountKey", call }));
+  }
+
+  claimKeyPackages(call: ClaimKeyPackages): Promise<ClaimKeyPackagesReply> {
+    return this.#call(ClaimKeyPackages, call, "claimKeyPackages");
   }
 
   setPin(call: SetPin): Promise<void> {

@@ -21,8 +21,9 @@ import {
   SENDS_PER_MINUTE,
   SOCKET_SILENCE_MS,
 } from "../../shared/limits.ts";
+import { isCommit } from "../../shared/mls/framing.ts";
 import type { DownFrame } from "../../shared/protocol/down.ts";
-import type { AskWatermarkReply, Watermark } from "../../shared/rpc.ts";
+import type { AskWatermarkReply, Entry, Watermark } from "../../shared/rpc.ts";
 import { take } from "../runtime/token-bucket.ts";
 import type { CallId, Request, Result, Token, UserEffect } from "./effects.ts";
 import { isUnacked, prune, type Socket, type SocketId, type Track } from "./socket.ts";
@@ -256,6 +257,11 @@ export class Person {
 
   // ── inbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** For this a device that is away is woken: what another person says. A commit says nothing, whoever makes it. */
+  isNews({ user, body }: Entry): boolean {
+    return user !== this.id && !isCommit(body);
+  }
+
   /** Lowers what the device misses; the caller saves the device. True: its row changes. */
   markDirty(device: Device, conversation: ConversationId, since: Cursor, pushed: boolean): boolean {
     const dirty = device.dirty.get(conversation);
@@ -289,6 +295,7 @@ export class Person {
   forget(conversation: ConversationId, peer: UserId): void {
     this.store.removeConversation(conversation);
     this.store.removePeer(peer);
+    this.store.keys.removeClaimant(peer);
     this.#known.delete(conversation);
     this.#peers.delete(peer);
     for (const device of this.devices.values()) {

@@ -4,6 +4,7 @@ import type { Alert } from "../../shared/protocol/down.ts";
 import type { SessionRef } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
 import type { SqlRow, Storage } from "../runtime/storage.ts";
+import { KeyPackageStore } from "./key-package-store.ts";
 
 /** A message is missed from `since` on; or nothing but receipts, then {@link RECEIPTS_ONLY}. */
 interface Dirty {
@@ -42,6 +43,8 @@ export interface Device {
   lastAlert: number;
   /** Of the last alert that a push was asked for: a device that never notes them is not called for each for ever. */
   calledForAlert: number;
+  /** It has uploaded key packages, and is asked for more when they run low. */
+  hasKeys: boolean;
   /** Epoch of its last connection. */
   epoch: Cursor;
   /** That connection has not ended as far as is stored. */
@@ -79,6 +82,8 @@ interface RemovalBegun {
 export interface Account {
   /** What a right PIN is stretched to. */
   pin: string | undefined;
+  /** Their Ed25519 public key, base64url; undefined before their first upload. */
+  accountKey: string | undefined;
   /** When a device that is gone by now was last connected. */
   seenAt: number;
   /** When they were told that the account will be removed; undefined if nothing is wrong. */
@@ -132,16 +137,25 @@ const migrations: readonly Migration[] = [
       storage.run("CREATE TABLE bucket (name TEXT PRIMARY KEY, level REAL, at INTEGER) WITHOUT ROWID");
     },
   },
+  {
+    floor: 1,
+    apply: (storage) => {
+      storage.run("CREATE TABLE key_package (no INTEGER PRIMARY KEY, ref TEXT, not_after INTEGER, bytes BLOB)");
+      storage.run("CREATE TABLE claimant (no INTEGER PRIMARY KEY, level INTEGER, at INTEGER)");
+    },
+  },
 ];
 
 /** A person's SQL. */
 export class UserStore {
+  readonly keys: KeyPackageStore;
   readonly #storage: Storage;
   readonly #rows = new Map<DeviceId, number>();
   #exists: boolean;
 
   constructor(storage: Storage) {
     this.#storage = storage;
+    this.keys = new KeyPackageStore(storage, (device) => this.#rows.get(device) ?? 0);
     this.#exists = isInitialised(storage);
     if (this.#exists) migrate(storage, migrations);
   }
@@ -174,6 +188,7 @@ export class UserStore {
 
   /** The epoch outlives the device that had it: it only rises. */
   remove(device: DeviceId, epoch: Cursor): void {
+    this.keys.removeAll(device);
     this.#storage.run("DELETE FROM device WHERE no = ?", this.#rows.get(device) ?? 0);
     this.#rows.delete(device);
     this.#storage.run("INSERT OR REPLACE INTO person (id, epoch) VALUES (1, ?)", epoch);
@@ -205,7 +220,8 @@ export class UserStore {
 
   account(): Account {
     const [row] = this.exists ? this.#storage.all<{ packed: string }>("SELECT packed FROM account") : [];
-    return { pin: undefined, seenAt: 0, warnedAt: undefined, removal: undefined, ...(row && JSON.parse(row.packed)) };
+    const nothing = { pin: undefined, accountKey: undefined, seenAt: 0, warnedAt: undefined, removal: undefined };
+    return { ...nothing, ...(row && JSON.parse(row.packed)) };
   }
 
   saveAccount(account: Account): void {
@@ -276,6 +292,7 @@ export const untouched = {
   alerts: [],
   lastAlert: 0,
   calledForAlert: 0,
+  hasKeys: false,
 };
 
 function pack(device: Device): string {

@@ -1,4 +1,4 @@
-import { Account, Chat, type ChatEvents, isText, type Message } from "../../client/index.ts";
+import { Account, Chat, type ChatEvents, type ChatOptions, isText, type Message } from "../../client/index.ts";
 import { SqliteStore } from "../../client/node/index.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -76,10 +76,10 @@ export class Device {
   }
 
   /** The device is signed in from now on. */
-  async enter(account: Account): Promise<void> {
+  async enter(account: Account, keys: Pick<ChatOptions, "accountKey"> = {}): Promise<void> {
     this.#account = account;
     this.options.names.set(account.user, this.options.owner);
-    this.#chat = await Chat.open({ account, store: this.store, client: "sandpiper-demo" });
+    this.#chat = await Chat.open({ account, store: this.store, client: "sandpiper-demo", ...keys });
     this.#listen(this.#chat);
   }
 
@@ -92,17 +92,17 @@ export class Device {
 
   /** Fulfilled when everything that there was is on this device. */
   async connect(): Promise<void> {
-    this.#app.connect();
-    await this.#app.whenCaughtUp();
+    this.app.connection.open();
+    await this.app.connection.caughtUp();
   }
 
   disconnect(): void {
-    this.#app.disconnect();
+    this.app.connection.close();
   }
 
   async write(to: Device, text: string): Promise<Outgoing> {
     const writtenAt = performance.now();
-    const { conversation, id } = await this.#app.send(this.#app.direct(to.user), text);
+    const { conversation, id } = await this.app.messages.send(this.#chatWith(to), text);
     const outgoing: Outgoing = { conversation, id, text, writtenAt };
     this.outgoing.push(outgoing);
     this.tell(`writes “${text}”  ${this.#dim("🕓")}`);
@@ -119,28 +119,29 @@ export class Device {
   }
 
   type(to: Device): void {
-    this.#app.typing(this.#app.direct(to.user));
+    this.app.conversations.typing(this.#chatWith(to));
   }
 
   /** Reads everything that is here of the chat with another person. */
   async readAll(other: Device): Promise<void> {
-    const last = (await this.#app.messages(this.#app.direct(other.user))).findLast(({ seq }) => seq !== undefined);
+    const messages = await this.app.messages.list(this.#chatWith(other));
+    const last = messages.findLast(({ seq }) => seq !== undefined);
     if (last?.seq === undefined) return;
-    this.#app.markRead(last.conversation, last.seq);
+    this.app.conversations.markRead(last.conversation, last.seq);
     this.tell(`reads ${other.options.owner}’s chat`);
   }
 
   async unread(): Promise<number> {
-    const overviews = await this.#app.conversations();
+    const overviews = await this.app.conversations.list();
     return overviews.reduce((sum, { unread }) => sum + unread, 0);
   }
 
   /** What the store holds, chat by chat, in the order shown. */
   async stored(): Promise<Message[]> {
-    const overviews = await this.#app.conversations();
+    const overviews = await this.app.conversations.list();
     const everything = { limit: Number.MAX_SAFE_INTEGER };
-    const chats = await Promise.all(overviews.map(({ conversation }) => this.#app.messages(conversation, everything)));
-    return chats.flat();
+    const chats = overviews.map(({ conversation }) => this.app.messages.list(conversation, everything));
+    return (await Promise.all(chats)).flat().filter(({ isEvent }) => !isEvent);
   }
 
   isShownTyping(other: Device): boolean {
@@ -151,9 +152,13 @@ export class Device {
     this.options.terminal.event(this.name, text);
   }
 
-  get #app(): Chat {
+  get app(): Chat {
     if (!this.#chat) throw new Error(`${this.name} is switched off`);
     return this.#chat;
+  }
+
+  #chatWith(other: Device): ConversationId {
+    return this.app.conversations.direct(other.user);
   }
 
   #listen(chat: Chat): void {
@@ -168,6 +173,7 @@ export class Device {
   }
 
   #receive(message: Message): void {
+    if (message.isEvent) return;
     this.received.push(message);
     const said = isText(message.content) ? `“${message.content.text}”` : "something unreadable";
     if (message.user === this.user) this.tell(`shows what the other device sent: ${said}`);

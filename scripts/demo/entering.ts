@@ -29,10 +29,12 @@ export async function linkDevice(added: Device, scanner: Device): Promise<void> 
   const { kind: deviceName, url } = added.options;
   const link = await signInByLink({ url, store: added.store, deviceName });
   added.tell(`shows a QR code  ${added.options.terminal.paint("dim", `${link.qr.slice(0, 40)}…`)}`);
-  const shown = await scanner.account.devices.view(link.qr);
+  const shown = await scanner.app.devices.view(link.qr);
   scanner.tell(`scans it, and its owner confirms: “${shown.deviceName}”`);
-  await scanner.account.devices.link(link.qr);
-  const { account } = await link.linked();
-  await added.enter(account);
-  added.tell("is signed in");
+  const linking = scanner.app.devices.link(link.qr, { history: false });
+  const { account, accountKey, history } = await link.linked();
+  await added.enter(account, { accountKey });
+  await added.app.devices.receiveHistory(history);
+  await linking;
+  added.tell("is signed in, and has the account’s key");
 }

@@ -15,5 +15,5 @@ const store = new SqliteStore(values.store);
 const account = await Account.open({ url: NOWHERE, store });
 if (!account) throw new Error("nobody is signed in here");
 const chat = await Chat.open({ account, store, client: "sandpiper-demo" });
-await chat.send(chat.direct(values.to), values.text);
+await chat.messages.send(chat.conversations.direct(values.to), values.text);
 process.send?.("queued");

@@ -1,7 +1,7 @@
 // What can be asked over HTTP, for reading: the same as the OpenAPI document, and what each limit is.
 
 import { defaultRetry, ErrorCode, httpStatus } from "../../shared/errors.ts";
-import { type Bucket, personBuckets, publicBuckets } from "../../shared/limits.ts";
+import { type Bucket, claimBucket, MAX_FRAME_BYTES, personBuckets, publicBuckets } from "../../shared/limits.ts";
 import { commentsOf } from "./comments.ts";
 import type { JsonObject } from "./json.ts";
 import { limitTables } from "./limits.ts";
@@ -22,6 +22,8 @@ const headings: Record<Operation["endpoint"]["tag"], string> = {
   connection: "The connection",
   devices: "Devices",
   people: "People",
+  encryption: "Encryption",
+  archives: "Archives and backups",
   rights: "Export and removal",
   service: "The service",
 };
@@ -32,9 +34,11 @@ export function httpPage(): string {
   return [
     "<!-- Written by `npm run docs` from the schemas in shared/; change those. -->\n",
     "# HTTP, endpoint by endpoint\n",
-    "For tools the same is in [openapi.yaml](openapi.yaml). Bodies and answers are JSON; a body is declared as",
-    "`application/json`. Nothing is asked in a query, and a token in a URL is refused. The socket, opened with",
-    "`GET /v1/connect`, is described in [protocol.md](protocol.md) and [asyncapi.md](asyncapi.md).\n",
+    "For tools the same is in [openapi.yaml](openapi.yaml). Bodies and answers are JSON where nothing else is said; a body",
+    "is declared as `application/json`, or as `application/octet-stream`. Nothing is asked in a query, and a token in a URL",
+    "is refused. The socket, opened with `GET /v1/connect`, is described in [protocol.md](protocol.md) and",
+    "[asyncapi.md](asyncapi.md).",
+    `A body has at most ${figures(MAX_FRAME_BYTES)} bytes, where nothing else is said.\n`,
     "Every answer names its request in `x-request-id`. An answer's `sandpiper-bookmark` may be sent with the next request:",
     "what answers it has then seen at least as much. Errors are problem documents (RFC 9457) with one of the",
     "[codes below](#errors).\n",
@@ -57,8 +61,9 @@ function chapter(operation: Operation): string {
     `### \`${endpoint.name}\`\n`,
     `\`${endpoint.method.toUpperCase()} ${endpoint.path}\`\n`,
     `${endpoint.summary}\n`,
-    `Who may call: ${callers[endpoint.access]}. ${limitsOf(operation)}\n`,
+    `Who may call: ${callers[endpoint.access]}. ${limitsOf(operation)}${sizeOf(endpoint)}\n`,
     ...(asked.length > 0 ? ["Asked:\n", fieldTable(asked)] : []),
+    ...(endpoint.body && !body ? ["Body: `application/octet-stream`.\n"] : []),
     ...answerOf(operation),
     errorsOf(operation),
   ].join("\n");
@@ -74,15 +79,25 @@ function limitsOf({ buckets: names }: Operation): string {
   return `Buckets: ${names.map((name) => `\`${name}\` (${figuresOf(buckets[name])})`).join(", ")}.`;
 }
 
+function sizeOf({ maxBytes }: Operation["endpoint"]): string {
+  return maxBytes === undefined ? "" : ` Body: at most ${figures(maxBytes)} bytes.`;
+}
+
 function figuresOf({ capacity, refillMs }: Bucket): string {
   return `${figures(capacity)}, then one every ${duration(refillMs)}`;
 }
 
-function answerOf({ endpoint: { media }, answer, aboutAnswer }: Operation): string[] {
-  if (media) return [`Answer: 200, \`${media}\`.\n`];
-  if (!answer) return ["Answer: 204.\n"];
+function answerOf({ endpoint, answer, aboutAnswer }: Operation): string[] {
+  if (endpoint.media) return [`Answer: 200, \`${endpoint.media}\`.\n`];
+  if (!endpoint.answer) return ["Answer: 204.\n"];
+  if (!answer) return ["Answer: 200, `application/octet-stream`.\n"];
   if (answer.$ref) return [`Answer: 200, ${formOf(answer)}.\n`];
-  return [`Answer: 200${aboutAnswer && `; ${aboutAnswer.replace(/\.$/, "")}`}:\n`, fieldTable(rowsOf(answer))];
+  const [first = answer, ...others] = (answer.oneOf as JsonObject[] | undefined) ?? [];
+  return [
+    `Answer: 200${aboutAnswer && `; ${aboutAnswer.replace(/\.$/, "")}`}:\n`,
+    fieldTable(rowsOf(first)),
+    ...others.flatMap((other) => ["Or:\n", fieldTable(rowsOf(other))]),
+  ];
 }
 
 // ── fields ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +190,7 @@ function rateLimits(): string[] {
     table(head, rows(Object.keys(publicBuckets), "publicBuckets")),
     `### A person's\n\n${comments.personBuckets}\n`,
     table(head, rows(Object.keys(personBuckets), "personBuckets")),
+    `### A claimant's\n\n${comments.claimBucket} ${figuresOf(claimBucket)}.\n`,
   ];
 }
 

@@ -3,7 +3,15 @@ import { commentsOf, sourceOf } from "./comments.ts";
 import { figures, table } from "./markdown.ts";
 
 /** The sections of shared/limits.ts that are about HTTP. Those that are about both, or neither, stand with the socket. */
-const aboutHttp: ReadonlySet<string> = new Set(["Tokens", "Signing in", "Linking a device", "People", "Rate limits"]);
+const aboutHttp: ReadonlySet<string> = new Set([
+  "Encryption",
+  "Archives on the server",
+  "Tokens",
+  "Signing in",
+  "Linking a device",
+  "People",
+  "Rate limits",
+]);
 
 /** In the order and under the headings of the source. */
 export function limitTables(about: "http" | "socket"): string[] {

@@ -7,9 +7,10 @@ import type { Json, JsonObject } from "./json.ts";
 import { type Operation, operations, typesOfOperations } from "./operations.ts";
 
 const about =
-  "Everything is asked with JSON bodies: no URL ever carries a secret or what somebody looks for. Every refusal is a " +
-  "problem document (RFC 9457) with a stable `code`. A path that exists is answered with 405 (`method_not_allowed`) " +
-  "under another method. docs/http.md is the same for reading; the socket is described in docs/asyncapi.yaml.";
+  "Everything is asked with JSON bodies, or bytes where an operation says so: no URL ever carries a secret or what somebody " +
+  "looks for. Every refusal is a problem document (RFC 9457) with a stable `code`. A path that exists is answered with 405 " +
+  "(`method_not_allowed`) under another method. docs/http.md is the same for reading; the socket is described in " +
+  "docs/asyncapi.yaml.";
 
 export function openApi(): JsonObject {
   const all = operations();
@@ -56,7 +57,7 @@ function operationOf(operation: Operation): JsonObject {
     ...(aboutErrors && { description: aboutErrors }),
     security: securityOf(operation),
     parameters: parametersOf(operation),
-    ...(body && { requestBody: { required: true, content: { "application/json": { schema: body } } } }),
+    ...(endpoint.body && { requestBody: { required: true, content: contentOf(body) } }),
     responses: { ...successOf(operation), ...refusalRefs(operation.errors) },
     ...(buckets.length > 0 && { "x-buckets": [...buckets] }),
   };
@@ -86,9 +87,14 @@ function successOf({ endpoint, answer, aboutAnswer }: Operation): JsonObject {
   ];
   const headers = byName(headerNames, (name) => ({ $ref: `#/components/headers/${name}` }));
   if (endpoint.media) return { "200": { description: "The file.", headers, content: { [endpoint.media]: {} } } };
-  if (!answer) return { "204": { description: "Done.", headers } };
+  if (!endpoint.answer) return { "204": { description: "Done.", headers } };
   const description = aboutAnswer || "The answer.";
-  return { "200": { description, headers, content: { "application/json": { schema: answer } } } };
+  return { "200": { description, headers, content: contentOf(answer) } };
+}
+
+/** What has no schema is bytes. */
+function contentOf(schema: JsonObject | undefined): JsonObject {
+  return schema ? { "application/json": { schema } } : { "application/octet-stream": {} };
 }
 
 /** For pages: the refresh token, or that it is to be forgotten. */

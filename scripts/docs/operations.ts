@@ -1,6 +1,8 @@
 import type * as v from "valibot";
+import * as archives from "../../shared/api/archives.ts";
 import * as devices from "../../shared/api/devices.ts";
-import { commonErrors, type Endpoint } from "../../shared/api/endpoint.ts";
+import * as encryption from "../../shared/api/encryption.ts";
+import { bytes, commonErrors, type Endpoint } from "../../shared/api/endpoint.ts";
 import * as people from "../../shared/api/people.ts";
 import * as rights from "../../shared/api/rights.ts";
 import * as service from "../../shared/api/service.ts";
@@ -17,7 +19,9 @@ export interface Operation {
   readonly endpoint: Endpoint;
   /** Each with its description, by name. */
   readonly params: Readonly<Record<string, JsonObject>>;
+  /** Absent where there is none, or where it is bytes. */
   readonly body?: JsonObject;
+  /** As the body. */
   readonly answer?: JsonObject;
   /** What its comment says of the whole answer. */
   readonly aboutAnswer: string;
@@ -34,6 +38,8 @@ const files: Readonly<Record<string, Module>> = {
   "session.ts": session,
   "devices.ts": devices,
   "people.ts": people,
+  "encryption.ts": encryption,
+  "archives.ts": archives,
   "rights.ts": rights,
   "service.ts": service,
 };
@@ -99,8 +105,8 @@ function operationOf(endpoint: Endpoint, comments: Record<string, string>): Oper
   return {
     endpoint,
     params: params ? (schemaOf(params, "input").properties as Record<string, JsonObject>) : {},
-    ...(body && { body: schemaOf(body, "input") }),
-    ...(answer && { answer: schemaOf(answer, "output") }),
+    ...(body && body !== bytes && { body: schemaOf(body, "input") }),
+    ...(answer && answer !== bytes && { answer: schemaOf(answer, "output") }),
     aboutAnswer: comments[`${name}.answer`] ?? "",
     errors: [...new Set(errors)].toSorted(),
     aboutErrors: comments[`${name}.errors`] ?? "",
@@ -110,7 +116,8 @@ function operationOf(endpoint: Endpoint, comments: Record<string, string>): Oper
 
 /** With what the comments say of each field, at any depth; what is not a field of its own was spread in. */
 function annotated(schema: JsonObject, owner: string, comments: Record<string, string>): JsonObject {
-  const { properties, items } = schema;
+  const { properties, items, oneOf } = schema;
+  if (oneOf) return { ...schema, oneOf: (oneOf as JsonObject[]).map((one) => annotated(one, owner, comments)) };
   if (isObject(items)) return { ...schema, items: annotated(items, owner, comments) };
   if (!isObject(properties)) return schema;
   const fields = Object.entries(properties).map(([field, property]) => {

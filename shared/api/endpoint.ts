@@ -1,9 +1,12 @@
-import type * as v from "valibot";
+import * as v from "valibot";
 import type { ErrorCode } from "../errors.ts";
 import type { PersonBucket } from "../limits.ts";
 
 type Schema = v.GenericSchema;
 type NoSchema = undefined;
+
+/** In the place of a schema: a body or an answer that is no JSON but bytes (application/octet-stream). */
+export const bytes = v.custom<Uint8Array<ArrayBuffer>>((value) => value instanceof Uint8Array);
 
 /**
  * One thing that can be asked over HTTP. The gateway validates with it, the SDK calls by it, and the OpenAPI document is
@@ -17,7 +20,16 @@ export interface Endpoint<
 > {
   /** Stable; names the operation in OpenAPI. */
   readonly name: string;
-  readonly tag: "sign-in" | "session" | "devices" | "people" | "rights" | "connection" | "service";
+  readonly tag:
+    | "sign-in"
+    | "session"
+    | "devices"
+    | "people"
+    | "encryption"
+    | "archives"
+    | "rights"
+    | "connection"
+    | "service";
   readonly method: "get" | "post" | "put" | "patch" | "delete";
   /** Parameters as `:name`. */
   readonly path: string;
@@ -27,9 +39,11 @@ export interface Endpoint<
   /** Of the calling person; every endpoint with access "device" names one, unless the device is checked elsewhere. */
   readonly bucket?: PersonBucket;
   readonly params?: Params;
-  /** JSON, always an object. */
+  /** JSON, always an object; or {@link bytes}. */
   readonly body?: Body;
-  /** JSON; without a schema the answer is 204, or of the type that `media` names. */
+  /** Of the body, where it may be larger than a frame. */
+  readonly maxBytes?: number;
+  /** JSON, or {@link bytes}; without a schema the answer is 204, or of the type that `media` names. */
   readonly answer?: Answer;
   readonly media?: "application/zip";
   /** Beside those that every endpoint may answer: {@link commonErrors}. */

@@ -4,14 +4,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { generateDocs, staleDocs } from "../../scripts/docs.ts";
 import { ErrorCode, httpStatus } from "../errors.ts";
 import { personBuckets, publicBuckets } from "../limits.ts";
-import { commonErrors } from "./endpoint.ts";
+import { bytes, commonErrors } from "./endpoint.ts";
 import { endpoints } from "./index.ts";
 
 interface Operation {
   operationId: string;
   security: Record<string, []>[];
   parameters: { name?: string; in?: string }[];
-  requestBody?: object;
+  requestBody?: { content?: object };
   responses: Record<string, { $ref?: string; content?: object }>;
   "x-buckets"?: string[];
 }
@@ -25,6 +25,8 @@ let document: Document;
 
 const pathOf = (path: string) => path.replace(/:(\w+)/g, "{$1}");
 const operationOf = ({ path, method }: { path: string; method: string }) => document.paths[pathOf(path)]?.[method];
+const mediaOf = (described?: { content?: object }) => Object.keys(described?.content ?? {})[0];
+const mediaTypeOf = (schema: unknown) => (schema === bytes ? "application/octet-stream" : "application/json");
 
 describe("the OpenAPI document", () => {
   beforeAll(async () => {
@@ -55,8 +57,9 @@ describe("the OpenAPI document", () => {
     expect(operation?.operationId).toBe(endpoint.name);
     const inPath = operation?.parameters.filter((parameter) => parameter.in === "path").map(({ name }) => name);
     expect(inPath).toEqual([...endpoint.path.matchAll(/:(\w+)/g)].map(([, name]) => name));
-    expect(operation?.requestBody !== undefined).toBe(endpoint.body !== undefined);
-    expect(operation?.responses[endpoint.answer || endpoint.media ? "200" : "204"]).toBeDefined();
+    expect(mediaOf(operation?.requestBody)).toEqual(endpoint.body && mediaTypeOf(endpoint.body));
+    const answered = endpoint.media ?? (endpoint.answer && mediaTypeOf(endpoint.answer));
+    expect(mediaOf(operation?.responses[answered ? "200" : "204"])).toEqual(answered);
     const schemes = operation?.security.flatMap((scheme) => Object.keys(scheme));
     if (endpoint.access !== "anyone") expect(schemes).toEqual([`${endpoint.access}Token`]);
     for (const scheme of schemes ?? []) expect(document.components.securitySchemes).toHaveProperty(scheme);

@@ -68,7 +68,9 @@ const down: { [T in DownType]: { frame: Extract<DownFrame, { type: T }>; bodies?
   alert: [
     { frame: { type: "alert", alert: 1, kind: "code_requested", at: 0 } },
     { frame: { type: "alert", alert: 2, kind: "device_added", at: 1, device, name: "Laptop", place: "Berlin, DE" } },
+    { frame: { type: "alert", alert: 3, kind: "identity_reset", at: 1, device, name: "Laptop" } },
   ],
+  refill: [{ frame: { type: "refill" } }],
   error: [
     { frame: { type: "error", code: "busy", retry: 250 } },
     { frame: { type: "error", code: "not_found", retry: "never", conversation, id, request: 3 } },

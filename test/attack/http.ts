@@ -27,7 +27,7 @@ export interface Asked {
   /** Sent as a bearer token. */
   readonly token?: string;
   readonly params?: Readonly<Record<string, string>>;
-  /** Sent as JSON, of whatever shape. */
+  /** Sent as JSON, of whatever shape; bytes as they are. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -66,14 +66,15 @@ export class Http {
 
   ask({ method, path }: Endpoint, { token, params = {}, body, headers }: Asked = {}): Promise<Answer> {
     const filled = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ""));
+    const isBytes = body instanceof Uint8Array;
     return this.send(filled, {
       method: method.toUpperCase(),
       headers: {
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(body !== undefined && { "content-type": "application/json" }),
+        ...(body !== undefined && { "content-type": isBytes ? "application/octet-stream" : "application/json" }),
         ...headers,
       },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body: isBytes ? new Uint8Array(body) : JSON.stringify(body) }),
     });
   }
 
@@ -81,6 +82,11 @@ export class Http {
   async get<E extends Endpoint>(endpoint: E, asked: Asked = {}): Promise<AnswerOf<E>> {
     return granted(endpoint, await this.ask(endpoint, asked));
   }
+}
+
+/** Something for every parameter that a path may have. */
+export function paramsFor(id: string): Record<string, string> {
+  return { user: id, device: id, link: id, conversation: id, archive: "A".repeat(22), seq: "1", number: "1" };
 }
 
 export function headersOf(headers: NodeJS.Dict<string | string[]>): [string, string][] {

@@ -73,7 +73,7 @@ export const leaks = cases("Leaks", {
     for (const path of [`/v1/${marker}`, `/v1/users/${marker}`, `/v1/me?q=${marker}`])
       await world.http.send(path, { headers });
     const line = await world.connect(account);
-    assert.equal(await line.send(`${account.user}.${account.user}`, marker), 1);
+    assert.equal(await line.send(`${account.user}.${account.user}`, marker), 2);
     line.raw(JSON.stringify({ type: marker }));
     await line.next("error");
     await line.close();
@@ -85,9 +85,9 @@ export const leaks = cases("Leaks", {
     const [leaving, friend] = await world.friends();
     const [line, linesFriend] = [await world.connect(leaving), await world.connect(friend)];
     const chat = directConversation(leaving.user, friend.user);
-    assert.equal(await line.send(chat, "farewell"), 1);
+    assert.equal(await line.send(chat, "farewell"), 2);
     await linesFriend.text("farewell");
-    assert.equal(await linesFriend.send(chat, "see you"), 2);
+    assert.equal(await linesFriend.send(chat, "see you"), 3);
     await world.remove(leaving);
     await linesFriend.close();
     await sleep(SETTLE_MS);

@@ -6,7 +6,9 @@ import { requestCode, signIn } from "../../shared/api/sign-in.ts";
 import { closeCodes } from "../../shared/errors.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { FRAMES_PER_SEND, MAX_FRAME_BYTES, publicBuckets, SENDS_PER_MINUTE } from "../../shared/limits.ts";
+import { sealedBytes } from "../sealed.ts";
 import { cases } from "./case.ts";
+import { FIRST_EPOCH } from "./groups.ts";
 import { expectRefusal } from "./http.ts";
 import type { World } from "./world.ts";
 
@@ -57,8 +59,9 @@ export const limits = cases(
       const account = await world.signUp();
       const line = await world.connect(account);
       const chat = directConversation(account.user, account.user);
+      await line.begin?.(chat);
       for (let count = 0; count < SENDS_PER_MINUTE + 50; count++) {
-        line.up({ type: "send", id: line.newId(), conversation: chat }, Buffer.from("x"));
+        line.up({ type: "send", id: line.newId(), conversation: chat }, sealedBytes(chat, FIRST_EPOCH, "x"));
       }
       const refusal = await line.next("error");
       assert.equal(refusal.code, "rate_limited");

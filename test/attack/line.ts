@@ -4,10 +4,13 @@ import { monotonicFactory } from "ulid";
 import { WebSocket } from "ws";
 import type { ErrorCode } from "../../shared/errors.ts";
 import type { ConversationId } from "../../shared/ids.ts";
+import { readFraming } from "../../shared/mls/framing.ts";
 import { decodeDown, encodeUp, splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
+import { payloadOf, sealedBytes } from "../sealed.ts";
+import { FIRST_EPOCH } from "./groups.ts";
 import { type Answer, type Http, headersOf } from "./http.ts";
 
 const WAIT_MS = 5_000;
@@ -58,6 +61,8 @@ export class Line {
   readonly frames: DownFrame[] = [];
   readonly received: Received[] = [];
   readonly newId = monotonicFactory();
+  /** How a conversation's group comes to be, for who speaks there first. */
+  begin: ((conversation: ConversationId) => Promise<void>) | undefined;
   /** Whether it acks whatever comes. */
   acks = true;
   closed: { readonly code: number; readonly at: number } | undefined;
@@ -95,14 +100,19 @@ export class Line {
     return this.next("welcome");
   }
 
-  /** @returns the place that it got, or the code it was refused with */
+  /** Begins the group where there is none. @returns the place that it got, or the code it was refused with */
   async send(conversation: ConversationId, text: string, id = this.newId()): Promise<number | ErrorCode> {
-    this.up({ type: "send", id, conversation }, Buffer.from(text));
-    const answerTo = (): number | ErrorCode | undefined =>
-      this.of("sent")
-        .flatMap(({ messages }) => messages)
-        .find((message) => message.id === id)?.seq ?? this.of("error").find((error) => error.id === id)?.code;
-    return this.until("an answer to a message", answerTo);
+    const answer = await this.#trySend(conversation, text, id);
+    if (answer !== "epoch_stale" || !this.begin) return answer;
+    await this.begin(conversation);
+    // What was refused for a while has to come first.
+    return this.#trySend(conversation, text, id);
+  }
+
+  async #trySend(conversation: ConversationId, text: string, id: string): Promise<number | ErrorCode> {
+    const before = this.frames.length;
+    this.up({ type: "send", id, conversation }, sealedBytes(conversation, FIRST_EPOCH, text));
+    return this.until("an answer to a message", () => answerIn(this.frames.slice(before), id));
   }
 
   /** @param scope "all": everything from its start */
@@ -170,7 +180,8 @@ export class Line {
     const lengths = entries.map(({ length }) => length ?? body.byteLength);
     const bodies = splitBodies(lengths, body);
     for (const [index, { seq, user }] of entries.entries()) {
-      this.received.push({ seq, user, text: Buffer.from(bodies[index]!).toString(), at });
+      const body = bodies[index]!;
+      if (readFraming(body)?.kind === "message") this.received.push({ seq, user, text: payloadOf(body), at });
     }
     this.#keep(conversation, span);
     const have = this.#have.get(conversation) ?? 0;
@@ -190,3 +201,12 @@ export class Line {
 /** Everything after the one and up to the other. */
 type Span = readonly [after: number, through: number];
 type Entry = { readonly seq: number; readonly user: string; readonly length?: number };
+
+function answerIn(frames: readonly DownFrame[], id: string): number | ErrorCode | undefined {
+  for (const frame of frames) {
+    const placed = frame.type === "sent" ? frame.messages.find((message) => message.id === id) : undefined;
+    if (placed) return placed.seq;
+    if (frame.type === "error" && frame.id === id) return frame.code;
+  }
+  return undefined;
+}

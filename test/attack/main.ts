@@ -2,12 +2,14 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { archives } from "./archives.ts";
 import { authorisation } from "./authorisation.ts";
 import { blocking } from "./blocking.ts";
 import type { Case } from "./case.ts";
 import { Tally } from "./http.ts";
 import { identity } from "./identity.ts";
 import { injection } from "./injection.ts";
+import { keys } from "./keys.ts";
 import { leaks } from "./leaks.ts";
 import { limits } from "./limits.ts";
 import { linking } from "./linking.ts";
@@ -39,7 +41,9 @@ const all: readonly Case[] = [
   ...revocation,
   ...authorisation,
   ...linking,
+  ...archives,
   ...blocking,
+  ...keys,
   ...identity,
   ...injection,
   ...limits,

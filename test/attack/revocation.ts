@@ -5,7 +5,9 @@ import { closeCodes } from "../../shared/errors.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { personBuckets } from "../../shared/limits.ts";
 import { percentile } from "../crash/report.ts";
+import { sealedBytes } from "../sealed.ts";
 import { cases } from "./case.ts";
+import { FIRST_EPOCH } from "./groups.ts";
 import type { Line } from "./line.ts";
 import type { Account, World } from "./world.ts";
 
@@ -45,7 +47,7 @@ class Chatter {
 
   #write(): void {
     this.sentAt[this.#sent] = performance.now();
-    const body = Buffer.from(`note ${this.#sent++}`);
+    const body = sealedBytes(this.#conversation, FIRST_EPOCH, `note ${this.#sent++}`);
     this.#line.up({ type: "send", id: this.#line.newId(), conversation: this.#conversation }, body);
   }
 }
@@ -53,6 +55,7 @@ class Chatter {
 async function trialsOfOnePerson(world: World, count: number): Promise<Trial[]> {
   const [owner, friend] = await world.friends();
   const [phone, friendsLine] = [await world.connect(owner), await world.connect(friend)];
+  await friendsLine.begin?.(directConversation(owner.user, friend.user));
   const chatter = new Chatter(friendsLine, directConversation(owner.user, friend.user));
   const trials: Trial[] = [];
   try {

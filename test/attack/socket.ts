@@ -14,7 +14,9 @@ import {
   MAX_UNACKED_PER_CONVERSATION,
 } from "../../shared/limits.ts";
 import { CONNECT_HEADER } from "../../shared/rpc.ts";
+import { sealedBytes } from "../sealed.ts";
 import { cases } from "./case.ts";
+import { FIRST_EPOCH } from "./groups.ts";
 import { expectRefusal } from "./http.ts";
 import { Line } from "./line.ts";
 import type { Account, World } from "./world.ts";
@@ -35,7 +37,7 @@ async function scene(world: World): Promise<Scene> {
   const [one, other] = await world.friends();
   const [mallory, bob] = [await world.connect(one), await world.connect(other)];
   const chat = directConversation(one.user, other.user);
-  assert.equal(await bob.send(chat, "hello"), 1);
+  assert.equal(await bob.send(chat, "hello"), 2);
   await mallory.text("hello");
   return { mallory, bob, chat };
 }
@@ -55,7 +57,7 @@ async function expectAnswered(
     const { code: got } = await mallory.until(`an answer to ${show(wire)}`, () => mallory.of("error")[index]);
     assert.equal(got, code, show(wire));
   }
-  assert.equal(await mallory.send(chat, "still here"), 2);
+  assert.equal(await mallory.send(chat, "still here"), 3);
   await bob.text("still here");
   assert.equal(mallory.of("error").length, wires.length);
   assert.deepEqual(
@@ -178,7 +180,7 @@ const frames = cases("Socket", {
       assert.deepEqual(line.received, []);
     }
     const line = await world.connect(account);
-    assert.equal(await line.send(chat, "still here"), 1);
+    assert.equal(await line.send(chat, "still here"), 2);
     await line.close();
   },
 
@@ -367,6 +369,7 @@ const frames = cases("Socket", {
     slow.acks = false;
     const chat = directConversation(reader.user, writer.user);
     const count = MAX_UNACKED_PER_CONVERSATION + 50;
+    await line.begin?.(chat);
     for (let sent = 0; sent < count; sent += AT_A_TIME) {
       const batch = Array.from({ length: Math.min(AT_A_TIME, count - sent) }, (_, index) => `note ${sent + index}`);
       await Promise.all(batch.map((text) => line.send(chat, text)));
@@ -381,11 +384,11 @@ const frames = cases("Socket", {
   "one id for two messages is refused, and the first one stands": async (world) => {
     const { mallory, bob, chat } = await scene(world);
     const id = mallory.newId();
-    assert.equal(await mallory.send(chat, "once", id), 2);
-    mallory.up({ type: "send", id, conversation: chat }, Buffer.from("twice"));
+    assert.equal(await mallory.send(chat, "once", id), 3);
+    mallory.up({ type: "send", id, conversation: chat }, sealedBytes(chat, FIRST_EPOCH, "twice"));
     await mallory.next("error", ({ code }) => code === "id_conflict");
     await bob.text("once");
-    assert.equal(await mallory.send(chat, "after"), 3);
+    assert.equal(await mallory.send(chat, "after"), 4);
     await bob.text("after");
     assert.deepEqual(
       bob.received.map(({ text }) => text),
@@ -405,7 +408,9 @@ const frames = cases("Socket", {
       requestId: "x",
       watermark: { read: 99 },
     };
-    mallory.raw(send({ id: mallory.newId(), conversation: chat, ...claims }, Buffer.from("claimed")));
+    mallory.raw(
+      send({ id: mallory.newId(), conversation: chat, ...claims }, sealedBytes(chat, FIRST_EPOCH, "claimed")),
+    );
     await bob.text("claimed");
     const [message] = bob.of("message");
     assert.equal(message?.seq, 2);

@@ -12,6 +12,7 @@ import { deleteAccount } from "../../shared/api/rights.ts";
 import { connectTicket } from "../../shared/api/session.ts";
 import { requestCode, type Session, signIn } from "../../shared/api/sign-in.ts";
 import { CODE_RESEND_MS } from "../../shared/limits.ts";
+import { Groups } from "./groups.ts";
 import { type Answer, type Asked, granted, Http, type Tally } from "./http.ts";
 import { Line, type Upgrade, upgrade } from "./line.ts";
 import { Secrets } from "./secrets.ts";
@@ -33,6 +34,7 @@ export interface WorldOptions {
 /** A running system, and people who sign up there as anybody would. */
 export class World {
   readonly http: Http;
+  readonly groups: Groups;
   readonly codes: CodeReceiver;
   readonly trials: number;
   /** The secret that the system signs with. */
@@ -54,6 +56,7 @@ export class World {
     this.stateDir = stateDir;
     this.trials = options.trials;
     this.http = new Http(system.url, options.tally);
+    this.groups = new Groups(this.http);
   }
 
   static async start(options: WorldOptions): Promise<World> {
@@ -171,6 +174,7 @@ export class World {
   async open(account: Account): Promise<Line> {
     const line = await this.upgrade(await this.ticket(account));
     assert.ok(line instanceof Line, `the socket did not open: ${JSON.stringify(line)}`);
+    line.begin = (conversation) => this.groups.begin(account, conversation);
     return line;
   }
 

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { encodeHandover } from "../../client/history/handover.ts";
+import { type AccountKey, makeAccountKey } from "../../client/identity/account-key.ts";
 import {
   type Account,
   directConversation,
@@ -49,6 +51,7 @@ interface Setting {
 /** A device's account, and where its session is kept. */
 interface SignedIn {
   readonly account: Account;
+  readonly accountKey: AccountKey;
   readonly sessions: MemoryStore;
 }
 
@@ -69,14 +72,18 @@ export async function gather(setting: Setting): Promise<Device[]> {
 async function signUp({ url, codeFor }: Setting, phone: string): Promise<SignedIn> {
   const sessions = new MemoryStore();
   const code = await codeFor(phone, () => requestCode(url, phone));
-  return { sessions, account: await signIn({ url, store: sessions, phone, code, deviceName: "phone" }) };
+  const account = await signIn({ url, store: sessions, phone, code, deviceName: "phone" });
+  return { sessions, account, accountKey: await makeAccountKey() };
 }
 
 async function link({ url }: Setting, other: SignedIn): Promise<SignedIn> {
   const sessions = new MemoryStore();
   const pending = await signInByLink({ url, store: sessions, deviceName: "laptop" });
-  await other.account.devices.link(pending.qr);
-  return { sessions, account: (await pending.linked()).account };
+  const { account, accountKey } = other;
+  const nothing = { backupKey: undefined, history: undefined };
+  const payload = encodeHandover({ user: account.user, accountKey, ...nothing });
+  await account.devices.link(pending.qr, { payload });
+  return { sessions, ...(await pending.linked()) };
 }
 
 /** Who is a stranger sees no receipts. */
@@ -92,9 +99,9 @@ function assemble(
   { person, kind, index }: { person: Name; kind: "file" | "memory"; index: number },
 ): Device {
   const name = `${person}-${index + 1}`;
-  const { account, sessions } = signedIn.get(person)![index]!;
+  const { account, accountKey, sessions } = signedIn.get(person)![index]!;
   return new Device({
-    ...{ name, url, sessions, history, problem },
+    ...{ name, url, sessions, accountKey, history, problem },
     owner: { user: account.user, device: account.device },
     conversations: conversationsOf(person, signedIn),
     ...(kind === "file" && { storePath: join(directory, `${name}.sqlite`) }),

@@ -1,7 +1,8 @@
-import type { Change } from "../../client/session/contract.ts";
-import type { StoredMessage } from "../../client/store/store.ts";
+import { isBetweenDevices } from "../../client/content/message-state.ts";
+import type { StoreChange, StoredMessage } from "../../client/store/store.ts";
 import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
 import { type HistoryRecord, hashOf } from "../history/record.ts";
+import { kindOf } from "../sim/content.ts";
 import type { History } from "./history.ts";
 
 /** Writes the history of one device: what it has is what is in its store, whatever its app has heard. */
@@ -9,6 +10,7 @@ export class DeviceBook {
   readonly #owner: { readonly user: UserId; readonly device: DeviceId };
   readonly #history: History;
   readonly #hashes = new Map<MessageId, string>();
+  readonly #unreadable = new Map<string, { seq: number; id: MessageId; user: UserId }>();
   readonly #heads = new Map<ConversationId, number>();
   readonly #seen = new Map<ConversationId, number>();
   /** Sent and neither ✓ nor refused, by hash. */
@@ -66,30 +68,34 @@ export class DeviceBook {
     for (const hash of this.#open.keys()) if (!stored.has(hash)) this.#open.delete(hash);
   }
 
-  persisted(changes: readonly Change[]): void {
+  persisted(changes: readonly StoreChange[]): void {
     for (const change of changes) this.#persisted(change);
   }
 
   finalRead(messages: readonly StoredMessage[]): void {
     this.#add({ type: "ok", op: "final" });
     for (const { conversation, seq, id, user, content } of messages) {
-      if (seq === undefined) continue;
+      if (seq === undefined || whatIs(content) !== "message") continue;
       this.#add({ type: "ok", op: "view", conversation, seq, messageId: id, hash: hashOf(content), peer: user });
     }
   }
 
-  #persisted(change: Change): void {
+  #persisted(change: StoreChange): void {
     switch (change.type) {
       case "queue":
-        return void this.#hashes.set(change.id, hashOf(change.content));
+        if (whatIs(change.content) === "message") this.#hashes.set(change.id, hashOf(change.content));
+        return;
       case "rename":
-        return void this.#hashes.set(change.newId, this.#hashes.get(change.id)!);
+        if (this.#hashes.has(change.id)) this.#hashes.set(change.newId, this.#hashes.get(change.id)!);
+        return;
       case "sent":
         return this.#sent(change);
       case "failed":
         return this.#failed(change);
       case "message":
-        return this.#applies(change.conversation, change, hashOf(change.body));
+        return this.#takes(change);
+      case "replace":
+        return this.#heals(change);
       case "cursor":
         return void this.#heads.set(change.conversation, change.have);
       case "receipt": {
@@ -102,15 +108,32 @@ export class DeviceBook {
     }
   }
 
-  #sent({ conversation, id, seq }: Extract<Change, { type: "sent" }>): void {
-    const hash = this.#hashes.get(id)!;
+  #takes(message: Extract<StoreChange, { type: "message" }>): void {
+    const { conversation, seq, id, user, content } = message;
+    const what = whatIs(content);
+    if (what === "message") return this.#applies(conversation, message, hashOf(content));
+    if (what === "unreadable") this.#unreadable.set(`${conversation} ${seq}`, { seq, id, user });
+    this.#add({ type: "ok", op: what, conversation, seq });
+  }
+
+  /** What could not be read was said again. */
+  #heals({ conversation, seq, content }: Extract<StoreChange, { type: "replace" }>): void {
+    const place = this.#unreadable.get(`${conversation} ${seq}`);
+    if (place && whatIs(content) === "message") this.#applies(conversation, place, hashOf(content));
+  }
+
+  #sent({ conversation, id, seq }: Extract<StoreChange, { type: "sent" }>): void {
+    const hash = this.#hashes.get(id);
+    // Devices ask each other for what they could not read.
+    if (hash === undefined) return this.#add({ type: "ok", op: "pass", conversation, seq });
     this.#open.delete(hash);
     this.#add({ type: "ok", op: "send", conversation, hash, messageId: id, seq });
     this.#applies(conversation, { seq, id, user: this.#owner.user }, hash);
   }
 
-  #failed({ conversation, id }: Extract<Change, { type: "failed" }>): void {
-    const hash = this.#hashes.get(id)!;
+  #failed({ conversation, id }: Extract<StoreChange, { type: "failed" }>): void {
+    const hash = this.#hashes.get(id);
+    if (hash === undefined) return;
     this.#open.delete(hash);
     this.#add({ type: "fail", op: "send", conversation, hash, messageId: id });
   }
@@ -126,4 +149,9 @@ export class DeviceBook {
   #add(what: Omit<HistoryRecord, "t">): void {
     this.#history.add({ ...this.#owner, ...what });
   }
+}
+
+function whatIs(content: Uint8Array): "message" | "unreadable" | "pass" {
+  const kind = kindOf(content);
+  return kind === "message" && isBetweenDevices(JSON.parse(Buffer.from(content).toString())) ? "pass" : kind;
 }

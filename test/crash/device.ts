@@ -1,4 +1,5 @@
 import { encodeContent } from "../../client/content.ts";
+import type { AccountKey } from "../../client/identity/account-key.ts";
 import { Account, Chat, MemoryStore, type Owner, type SessionStore, type Store } from "../../client/index.ts";
 import { SqliteStore } from "../../client/node/index.ts";
 import type { ConversationId } from "../../shared/ids.ts";
@@ -12,6 +13,8 @@ export interface DeviceOptions {
   readonly owner: Owner;
   /** Outlives the app, as the file or the memory of its messages does. */
   readonly sessions: SessionStore;
+  /** Of its person. */
+  readonly accountKey: AccountKey;
   readonly conversations: readonly ConversationId[];
   /** A file; absent: the store is memory that outlives the app. */
   readonly storePath?: string;
@@ -53,10 +56,18 @@ export class Device {
     const account = await Account.open({ url, store: sessions });
     if (!account) return this.#problem("is not signed in any more");
     const store = new RecordingStore(this.#openStore(), this.book);
-    const chat = await Chat.open({ account, store, client: "sandpiper-crash" });
+    const { accountKey } = this.options;
+    const chat = await Chat.open({ account, store, client: "sandpiper-crash", accountKey });
     this.#run = { chat, store };
     this.#listen(chat);
-    chat.connect();
+    chat.connection.open();
+  }
+
+  /** It is in the groups of all its conversations when this is done, and can read what is said from then on. */
+  async enterAll(): Promise<void> {
+    const { chat } = this.#run!;
+    await chat.connection.caughtUp();
+    for (const conversation of this.options.conversations) await chat.conversations.add(conversation, []);
   }
 
   /** The app dies in the middle of whatever it is doing. */
@@ -73,7 +84,7 @@ export class Device {
 
   /** What the operating system tells an app when the network is back. */
   networkIsBack(): void {
-    this.#run?.chat.connect();
+    this.#run?.chat.connection.open();
   }
 
   /** Fulfilled when it is in the outbox. */
@@ -82,7 +93,7 @@ export class Device {
     if (!run) return;
     this.book.sends(conversation, encodeContent({ kind: "text", text }));
     try {
-      await run.chat.send(conversation, text);
+      await run.chat.messages.send(conversation, text);
     } catch (error) {
       if (run === this.#run) this.#problem(`could not write: ${error}`);
     }
@@ -93,11 +104,11 @@ export class Device {
     const seq = this.book.head(conversation);
     if (!this.#run || seq === 0) return;
     this.book.reads(conversation, seq);
-    this.#run.chat.markRead(conversation, seq);
+    this.#run.chat.conversations.markRead(conversation, seq);
   }
 
   type(conversation: ConversationId): void {
-    this.#run?.chat.typing(conversation);
+    this.#run?.chat.conversations.typing(conversation);
   }
 
   async finalRead(): Promise<void> {

@@ -29,6 +29,22 @@ export class RecordingStore implements Store {
     this.#book.persisted(changes);
   }
 
+  record(...asked: Parameters<Store["record"]>): ReturnType<Store["record"]> {
+    return this.#store.record(...asked);
+  }
+
+  records(...asked: Parameters<Store["records"]>): ReturnType<Store["records"]> {
+    return this.#store.records(...asked);
+  }
+
+  scan(...span: Parameters<Store["scan"]>): ReturnType<Store["scan"]> {
+    return this.#store.scan(...span);
+  }
+
+  find(...asked: Parameters<Store["find"]>): ReturnType<Store["find"]> {
+    return this.#store.find(...asked);
+  }
+
   messages(...page: Parameters<Store["messages"]>): ReturnType<Store["messages"]> {
     return this.#store.messages(...page);
   }

@@ -65,11 +65,12 @@ export class Run {
     const { url, logFile } = this.#server;
     this.#devices = await gather({ url, directory, codeFor: codesInLog(logFile), history: this.history, problem });
     for (const device of this.#devices) await device.start();
+    for (const device of this.#devices) await device.enterAll();
   }
 
   async #endure(): Promise<void> {
     const load = new Load(this.#devices, this.#random.fork());
-    await this.#awaitRecovery(this.history.now);
+    await this.#awaitRecovery(0);
     for (const [index, cycle] of this.#settings.cycles.entries()) {
       const { cycles } = this.#settings;
       load.isQuiet = false;

@@ -37,9 +37,12 @@ export function judge(history: readonly HistoryRecord[], plan: Plan): Judgement 
     ...missedPushes(facts, history),
   ];
   const strikes = strikesOf(history);
-  const isEverythingRead = [...facts.devices.values()].every((device) => device.viewed !== undefined);
+  const isEverythingRead = [...facts.devices.values()].every(
+    ({ viewed, isRevoked }) => viewed !== undefined || isRevoked,
+  );
   const verdict = verdictOf(findings, {
     duplicatesOnWire: duplicatesOnWire(facts),
+    unreadable: facts.unreadable,
     recovered: recovered(facts, places),
     seed: plan.seed,
     isComplete: isEverythingRead && plan.faults.every((fault) => strikes.has(fault)),

@@ -1,25 +1,25 @@
 import type { ConversationId, DeviceId } from "../../shared/ids.ts";
 import { RETENTION_MS } from "../../shared/limits.ts";
-import { type Facts, held, type KnownDevice, membersOf, type Sent, type Sighting } from "./facts.ts";
+import { type Facts, held, type KnownDevice, type Sent, type Sighting } from "./facts.ts";
 import type { Place, Places } from "./places.ts";
 import type { Finding } from "./verdict.ts";
 
 /** Objects' clocks differ a little, so that a month may seem shorter than it was. */
 const CLOCKS_DIFFER_MS = 60_000;
 
-/** Every device of every member has, in the end, whatever has a place: what was ✓ above all. */
+/** Every device that was in the group then has, in the end, whatever message has a place: what was ✓ above all. */
 export function missing(facts: Facts, places: Places): Finding[] {
   const findings: Finding[] = [];
   for (const [id, device] of facts.devices) {
+    if (device.isRevoked) continue;
     for (const [conversation, taken] of places) {
-      if (!membersOf(facts, conversation).has(device.user)) continue;
       const has = new Set(
         held(device)
           .filter((s) => s.conversation === conversation)
           .map((s) => s.hash),
       );
       for (const place of taken.values()) {
-        if (has.has(place.hash) || isExpired(facts, device, conversation, place)) continue;
+        if (has.has(place.hash) || !isOwed(facts, id, device, conversation, place)) continue;
         const isAcked = facts.sent.get(place.hash)?.acked !== undefined;
         findings.push({ fault: isAcked ? "lost" : "gaps", text: `${id} lacks ${conversation} ${place.seq}` });
       }
@@ -28,10 +28,17 @@ export function missing(facts: Facts, places: Places): Finding[] {
   return findings;
 }
 
+function isOwed(facts: Facts, id: DeviceId, device: KnownDevice, conversation: ConversationId, place: Place): boolean {
+  const { memberships } = facts;
+  if (!memberships.mayRead(conversation, device.user, id, place.seq)) return false;
+  return !memberships.isLost(conversation, id, place.seq) && !isExpired(facts, device, conversation, place);
+}
+
 /** A conversation's places are 1, 2, 3 …: a place that nobody has and nobody was told of was never given. */
 export function holes(facts: Facts, places: Places): Finding[] {
-  return [...places].flatMap(([conversation, taken]) => {
-    const last = Math.max(...taken.keys());
+  return [...places].flatMap(([conversation, messages]) => {
+    const taken = new Set([...messages.keys(), ...(facts.passed.get(conversation) ?? [])]);
+    const last = Math.max(...taken);
     const gone = Math.max(0, ...(facts.expired.get(conversation) ?? []).map(({ through }) => through));
     const findings: Finding[] = [];
     for (let seq = gone + 1; seq < last; seq++) {
@@ -89,7 +96,9 @@ function strangeness(facts: Facts, sighting: Sighting): string | undefined {
   if (sent.failed) return "its sender was told that it had failed";
   if (sent.conversation !== sighting.conversation) return "sent to another conversation";
   if (sighting.author !== undefined && sighting.author !== sent.user) return "sent by somebody else";
-  if (!membersOf(facts, sighting.conversation).has(sighting.user)) return "not a member";
+  const { conversation, user, device, seq } = sighting;
+  if (!facts.memberships.isMember(conversation, user, seq)) return "not a member";
+  if (!facts.memberships.mayRead(conversation, user, device, seq)) return "a device that was not in the group";
   return hasOtherId(sent, sighting) ? "its sender knows it by another id" : undefined;
 }
 

@@ -1,4 +1,5 @@
-import { type ConversationId, type DeviceId, directMembers, type MessageId, type UserId } from "../../shared/ids.ts";
+import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
+import { Memberships } from "./membership.ts";
 import type { HistoryRecord } from "./record.ts";
 
 /** One message that somebody gave to a device, and what became of it. */
@@ -32,6 +33,7 @@ export interface Sighting {
 export interface KnownDevice {
   readonly user: UserId;
   readonly registeredAt: number;
+  isRevoked: boolean;
   /** What it applied, in the order in which it did. */
   readonly applied: Sighting[];
   /** What its final read showed; undefined if it made none. */
@@ -43,19 +45,22 @@ export interface Facts {
   readonly devices: Map<DeviceId, KnownDevice>;
   /** By hash, in the order of sending. */
   readonly sent: Map<string, Sent>;
-  readonly groups: Map<ConversationId, Set<UserId>>;
+  readonly memberships: Memberships;
+  /** Places at which somebody knows that there is no message for them. */
+  readonly passed: Map<ConversationId, Set<number>>;
+  /** So often a device could not read what stands at a place. */
+  unreadable: number;
   readonly expired: Map<ConversationId, { t: number; through: number }[]>;
-  readonly wire: Sighting[];
+  readonly wire: Omit<Sighting, "hash" | "author">[];
 }
 
 export function factsOf(history: readonly HistoryRecord[]): Facts {
-  const facts: Facts = { devices: new Map(), sent: new Map(), groups: new Map(), expired: new Map(), wire: [] };
+  const facts: Facts = {
+    ...{ devices: new Map(), sent: new Map(), expired: new Map(), wire: [] },
+    ...{ memberships: new Memberships(), passed: new Map(), unreadable: 0 },
+  };
   for (const record of history) learn(facts, record);
   return facts;
-}
-
-export function membersOf(facts: Facts, conversation: ConversationId): ReadonlySet<UserId> {
-  return facts.groups.get(conversation) ?? new Set(directMembers(conversation));
 }
 
 /** What a device has in the end: what its final read shows, or else what it is known to have applied. */
@@ -65,15 +70,27 @@ export function held(device: KnownDevice): readonly Sighting[] {
 
 function learn(facts: Facts, record: HistoryRecord): void {
   switch (record.op) {
-    case "register":
-      facts.devices.set(record.device!, { user: record.user!, registeredAt: record.t, applied: [], viewed: undefined });
+    case "register": {
+      const fresh = { isRevoked: false, applied: [], viewed: undefined };
+      facts.devices.set(record.device!, { user: record.user!, registeredAt: record.t, ...fresh });
       return;
-    case "join":
-      return append(facts.groups, record.conversation!, record.user!);
+    }
+    case "revoke":
+      deviceOf(facts, record).isRevoked = true;
+      return;
+    case "enter":
+    case "leave":
+    case "lose":
+      return facts.memberships.learn(record);
     case "send":
       return learnSend(facts, record);
     case "apply":
       return void deviceOf(facts, record).applied.push(sighting(record));
+    case "unreadable":
+      facts.unreadable++;
+      return append(facts.passed, record.conversation!, record.seq!);
+    case "pass":
+      return append(facts.passed, record.conversation!, record.seq!);
     case "wire":
       return void facts.wire.push(sighting(record));
     case "final":

@@ -1,5 +1,5 @@
 import type { DeviceId, UserId } from "../../shared/ids.ts";
-import { type Facts, type KnownDevice, membersOf, type Sent } from "./facts.ts";
+import type { Facts, KnownDevice, Sent } from "./facts.ts";
 import type { HistoryRecord } from "./record.ts";
 import type { Finding } from "./verdict.ts";
 
@@ -40,9 +40,10 @@ export function missedPushes(facts: Facts, history: readonly HistoryRecord[]): F
 }
 
 function isUnpushed(facts: Facts, sent: Sent, device: KnownDevice, absences: readonly Absence[], end: number): boolean {
-  const came = sent.acked?.t;
+  const { conversation, acked } = sent;
+  const came = acked?.t;
   if (came === undefined || device.user === sent.user || device.registeredAt > sent.invokedAt) return false;
-  if (!membersOf(facts, sent.conversation).has(device.user)) return false;
+  if (device.isRevoked || !facts.memberships.isMember(conversation, device.user, acked?.seq ?? 0)) return false;
   const absence = absences.find(({ from, to }) => from <= came && came < to);
   if (!absence || absence.pushed || Math.min(absence.to, end) - came < GRACE_MS) return false;
   // Sent over a broken path by an object that crashed before it knew: the push follows when something wakes the object.

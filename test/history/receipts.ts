@@ -1,5 +1,5 @@
-import type { ConversationId, UserId } from "../../shared/ids.ts";
-import { type Facts, membersOf } from "./facts.ts";
+import { type ConversationId, type DeviceId, directMembers, type UserId } from "../../shared/ids.ts";
+import type { Facts } from "./facts.ts";
 import type { Places } from "./places.ts";
 import type { HistoryRecord } from "./record.ts";
 import type { Finding } from "./verdict.ts";
@@ -23,6 +23,10 @@ export class ReceiptRules {
   /** Of each device, about each peer. */
   readonly #known = new Map<string, number>();
   readonly #gone = new Map<ConversationId, number>();
+  /** Of groups, as of that moment: who is in it, with which devices. */
+  readonly #members = new Map<ConversationId, Map<UserId, Set<DeviceId>>>();
+  /** Where somebody's time in a group began, by person and conversation. */
+  readonly #since = new Map<string, number>();
 
   constructor(facts: Facts, places: Places) {
     this.#facts = facts;
@@ -41,7 +45,14 @@ export class ReceiptRules {
   #judge(record: HistoryRecord): string | undefined {
     const { op, user, conversation, cursor } = record;
     switch (op) {
+      case "enter":
+      case "leave":
+        this.#follow(record);
+        return undefined;
+      // What a device cannot read it has all the same.
       case "apply":
+      case "pass":
+      case "unreadable":
         this.#of(user!, conversation!).applied.add(record.seq!);
         return undefined;
       case "read": {
@@ -66,8 +77,10 @@ export class ReceiptRules {
     this.#known.set(`${about} ${op}`, cursor!);
     if (cursor! < before) return `after ${before}`;
     if (op === "seen" && cursor! > (this.#known.get(`${about} delivered`) ?? 0)) return "but not delivered";
-    const members = membersOf(this.#facts, conversation!);
-    if (peer !== undefined && !members.has(peer)) return "of somebody who is no member";
+    const members = this.#membersOf(conversation!);
+    // What was on its way when somebody was removed still comes.
+    const isKnown = peer === undefined || this.#facts.memberships.wasEverMember(conversation!, peer);
+    if (!isKnown) return "of somebody who is no member";
     const peers = peer === undefined ? [...members].filter((member) => member !== user) : [peer];
     const early = peers.find((member) => !this.#hasGot(op, member, conversation!, cursor!));
     return early && `before ${early} had got there`;
@@ -81,11 +94,37 @@ export class ReceiptRules {
     return progress.complete >= cursor;
   }
 
-  /** Applied, or written by the member, or gone; a place that nobody ever heard of is the business of another rule. */
+  /**
+   * Applied, or written by the member, or gone, or not theirs to have; a place that nobody ever heard of is the business of
+   * another rule.
+   */
   #isSettled(member: UserId, conversation: ConversationId, seq: number): boolean {
     const place = this.#places.get(conversation)?.get(seq);
     if (!place || place.author === member || seq <= (this.#gone.get(conversation) ?? 0)) return true;
+    const isBefore = seq < (this.#since.get(`${member} ${conversation}`) ?? 0);
+    if (isBefore || !this.#facts.memberships.isMember(conversation, member, seq)) return true;
     return this.#of(member, conversation).applied.has(seq);
+  }
+
+  #membersOf(conversation: ConversationId): ReadonlySet<UserId> {
+    const people = directMembers(conversation);
+    return new Set(people.length > 0 ? people : this.#members.get(conversation)?.keys());
+  }
+
+  /** What lies before a person's time in a group counts as had and read, also what was theirs an earlier time. */
+  #follow({ op, conversation, user, device, seq }: HistoryRecord): void {
+    const members = this.#members.get(conversation!) ?? new Map<UserId, Set<DeviceId>>();
+    this.#members.set(conversation!, members);
+    const devices = members.get(user!) ?? new Set();
+    members.set(user!, devices);
+    if (devices.size === 0) {
+      const progress = this.#of(user!, conversation!);
+      progress.read = Math.max(progress.read, seq! - 1);
+      this.#since.set(`${user} ${conversation}`, seq!);
+    }
+    if (op === "enter") devices.add(device!);
+    else devices.delete(device!);
+    if (devices.size === 0) members.delete(user!);
   }
 
   #of(user: UserId, conversation: ConversationId): Progress {

@@ -11,6 +11,8 @@ export interface Verdict extends Readonly<Record<Fault, number>> {
   readonly valid: boolean | "unknown";
   /** Harmless: the network brought a message again that the device had. */
   readonly duplicatesOnWire: number;
+  /** Harmless where it is explained: a device had lost its part in the group, and could not read what came. */
+  readonly unreadable: number;
   /** Messages of which their sender did not know for a while, and that arrived. */
   readonly recovered: number;
   readonly seed: number;
@@ -18,7 +20,7 @@ export interface Verdict extends Readonly<Record<Fault, number>> {
 
 export function verdictOf(
   findings: readonly Finding[],
-  rest: Pick<Verdict, "duplicatesOnWire" | "recovered" | "seed"> & { readonly isComplete: boolean },
+  rest: Pick<Verdict, "duplicatesOnWire" | "unreadable" | "recovered" | "seed"> & { readonly isComplete: boolean },
 ): Verdict {
   const count = (fault: Fault) => findings.filter((finding) => finding.fault === fault).length;
   return {
@@ -31,6 +33,7 @@ export function verdictOf(
     gaps: count("gaps"),
     receiptRegressions: count("receiptRegressions"),
     missedPushes: count("missedPushes"),
+    unreadable: rest.unreadable,
     recovered: rest.recovered,
     seed: rest.seed,
   };

@@ -25,7 +25,8 @@ export class Calls {
     this.#platform = platform;
   }
 
-  call(from: string, to: Callee, method: string, args: unknown, done: Settle): void {
+  /** @param again what a call says that comes a second time */
+  call(from: string, to: Callee, method: string, args: unknown, done: Settle, again: () => unknown = () => args): void {
     const { timeline, faults, random } = this.#platform;
     const label = `${from} → ${to.name} ${method}`;
     if (faults.strikes("rpc-request-lost")) {
@@ -42,7 +43,7 @@ export class Calls {
       });
     });
     if (!faults.strikes("rpc-duplicated")) return;
-    timeline.after(random.between(1, 2_000), `${label} again`, () => to.call(method, args, () => {}));
+    timeline.after(random.between(1, 2_000), `${label} again`, () => to.call(method, again(), () => {}));
   }
 
   /** While the answer that nobody is there is on its way, somebody comes. */

@@ -1,7 +1,7 @@
-import type { Change } from "../../client/session/contract.ts";
-import type { StoredMessage } from "../../client/store/store.ts";
+import type { StoreChange, StoredMessage } from "../../client/store/store.ts";
 import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
 import { type HistoryRecord, hashOf } from "../history/record.ts";
+import { kindOf } from "./content.ts";
 import { type Platform, short } from "./platform.ts";
 
 export interface DeviceConfig {
@@ -44,6 +44,15 @@ export class DeviceBook {
     this.#add({ type: "ok", op: "register" });
   }
 
+  revoked(): void {
+    this.#add({ type: "ok", op: "revoke" });
+  }
+
+  /** It can follow a group no longer. @param seq what begins up to there is lost with it */
+  loses(conversation: ConversationId, seq: number): void {
+    this.#add({ type: "info", op: "lose", conversation, cursor: this.cursor(conversation), seq });
+  }
+
   connects(connection: number): void {
     this.#dialled = connection;
     this.#add({ type: "invoke", op: "connect", connection });
@@ -84,9 +93,8 @@ export class DeviceBook {
     for (const [hash, conversation] of this.#open) this.#add({ type: "info", op: "send", conversation, hash });
   }
 
-  onWire(conversation: ConversationId, { seq, id, user }: Meta, body: Uint8Array): void {
-    const hash = hashOf(body);
-    this.#add({ type: "ok", op: "wire", conversation, seq, messageId: id, hash, peer: user });
+  onWire(conversation: ConversationId, { seq, id, user }: Meta): void {
+    this.#add({ type: "ok", op: "wire", conversation, seq, messageId: id, peer: user });
   }
 
   /** The app was told of a message: it must be on disk, and is told of once. */
@@ -97,7 +105,7 @@ export class DeviceBook {
     this.#shown.add(key);
   }
 
-  persisted(changes: readonly Change[]): void {
+  persisted(changes: readonly StoreChange[]): void {
     for (const change of changes) this.#persisted(change);
   }
 
@@ -107,15 +115,15 @@ export class DeviceBook {
 
   views(messages: readonly StoredMessage[]): void {
     for (const { conversation, seq, id, user, content } of messages) {
-      if (seq === undefined) continue;
+      if (seq === undefined || kindOf(content) !== "message") continue;
       this.#add({ type: "ok", op: "view", conversation, seq, messageId: id, hash: hashOf(content), peer: user });
     }
   }
 
-  #persisted(change: Change): void {
+  #persisted(change: StoreChange): void {
     switch (change.type) {
       case "queue":
-        return void this.#hashes.set(change.id, hashOf(change.body));
+        return void this.#hashes.set(change.id, hashOf(change.content));
       case "rename":
         return void this.#hashes.set(change.newId, this.#hashes.get(change.id)!);
       case "sent":
@@ -123,7 +131,7 @@ export class DeviceBook {
       case "failed":
         return this.#failed(change);
       case "message":
-        return this.#applies(change.conversation, change, hashOf(change.body));
+        return this.#takes(change);
       case "cursor":
         return this.#moves(change.conversation, change.have);
       case "receipt": {
@@ -135,23 +143,36 @@ export class DeviceBook {
     }
   }
 
-  #sent({ conversation, id, seq }: Extract<Change, { type: "sent" }>): void {
+  #sent({ conversation, id, seq }: Extract<StoreChange, { type: "sent" }>): void {
     const hash = this.#hashes.get(id)!;
     this.#open.delete(hash);
     this.#add({ type: "ok", op: "send", conversation, hash, messageId: id, seq });
     this.#applies(conversation, { seq, id, user: this.#config.user }, hash);
   }
 
+  #takes({ conversation, seq, id, user, content }: Extract<StoreChange, { type: "message" }>): void {
+    const kind = kindOf(content);
+    if (kind === "message") return this.#applies(conversation, { seq, id, user }, hashOf(content));
+    this.#holds(conversation, seq);
+    this.#add({ type: "ok", op: kind, conversation, seq });
+  }
+
   /** An id that is too old to be looked up may have been taken long ago. */
-  #failed({ conversation, id, code }: Extract<Change, { type: "failed" }>): void {
+  #failed({ conversation, id, code }: Extract<StoreChange, { type: "failed" }>): void {
     const hash = this.#hashes.get(id)!;
     this.#open.delete(hash);
     this.#add({ type: code === "id_expired" ? "info" : "fail", op: "send", conversation, hash, messageId: id });
   }
 
   #applies(conversation: ConversationId, { seq, id, user }: Meta, hash: string): void {
-    this.#applied.add(`${conversation} ${seq}`);
+    this.#holds(conversation, seq);
     this.#add({ type: "ok", op: "apply", conversation, seq, messageId: id, hash, peer: user });
+  }
+
+  #holds(conversation: ConversationId, seq: number): void {
+    const key = `${conversation} ${seq}`;
+    if (this.#applied.has(key)) this.#platform.problem(`${this.#name} persists ${short(key)} twice`);
+    this.#applied.add(key);
   }
 
   #moves(conversation: ConversationId, have: number): void {

@@ -1,264 +1,209 @@
-import type { AppEvent, Change, Effect, SessionEvent, TimerName } from "../../client/session/contract.ts";
-import { step } from "../../client/session/machine.ts";
-import { initialState, type SessionState } from "../../client/session/state.ts";
+import { type ConversationKeys, keyChanges, loadKeys } from "../../client/encryption/conversation-keys.ts";
+import type { Wish } from "../../client/encryption/membership.ts";
+import type { AccountKey } from "../../client/identity/account-key.ts";
+import type { SessionState } from "../../client/session/state.ts";
 import { MemoryStore } from "../../client/store/memory.ts";
 import type { ConversationId, UserId } from "../../shared/ids.ts";
-import { CONNECT_TICKET_TTL_MS } from "../../shared/limits.ts";
-import { decodeDown, encodeUp, splitBodies, type Wire } from "../../shared/protocol/codec.ts";
-import { PING, PONG } from "../../shared/protocol/version.ts";
 import { hashOf } from "../history/record.ts";
+import { App } from "./app.ts";
+import { contentOf } from "./content.ts";
 import { DeviceBook, type DeviceConfig } from "./device-book.ts";
-import { type DeviceEnd, Link, type ServerEnd } from "./link.ts";
-import { type Platform, short } from "./platform.ts";
+import type { Link, ServerEnd } from "./link.ts";
+import { short } from "./platform.ts";
+import type { World } from "./world.ts";
 
-/** A person's device: the real session machine, a store that outlives it, and an app that does what it is told. */
-export class Device implements DeviceEnd {
+/** A person's device: a store that outlives every run of its app, and a person who wants something of it. */
+export class Device {
   readonly config: DeviceConfig;
   readonly book: DeviceBook;
+  readonly server: ServerEnd;
+  readonly accountKey: AccountKey;
+  readonly memory = new MemoryStore();
+  /** How it stands to its groups, as far as it has said so. */
+  readonly statuses = new Map<ConversationId, ConversationKeys["status"]>();
+  /** By name, what is still to be done about groups; kept in the store, as by the SDK. */
+  readonly wishes = new Map<string, { readonly conversation: ConversationId; readonly wish: Wish }>();
+  /** It has seen to its own membership in all conversations. */
+  hasEntered = false;
   /** The app wants to be online. */
   wantsOnline = false;
-  readonly #platform: Platform;
-  readonly #server: ServerEnd;
-  readonly #store = new MemoryStore();
-  readonly #timers = new Map<TimerName, object>();
-  #state: SessionState | undefined;
-  #link: Link | undefined;
-  #incarnation = 0;
+  /** Its person has ended it then, ms since 1970. */
+  revokedAt: number | undefined;
+  /** How often its app was started. */
+  runs = 0;
+  readonly #world: World;
+  #app: App | undefined;
   #lastRef = 0;
-  #tickets = 0;
   readonly #refs = new Map<number, string>();
 
-  constructor(config: DeviceConfig, server: ServerEnd, platform: Platform) {
+  constructor(config: DeviceConfig, accountKey: AccountKey, world: World) {
     this.config = config;
-    this.#server = server;
-    this.#platform = platform;
-    this.book = new DeviceBook(config, platform);
+    this.accountKey = accountKey;
+    this.#world = world;
+    this.server = world.user(config.user);
+    this.book = new DeviceBook(config, world);
   }
 
   get name(): string {
     return short(this.config.device);
   }
 
-  get phase(): SessionState["phase"] | "crashed" {
-    return this.#state?.phase ?? "crashed";
+  get phase(): SessionState["phase"] | "crashed" | "opening" {
+    if (!this.#app) return "crashed";
+    return this.#app.state?.phase ?? "opening";
   }
 
   get link(): Link | undefined {
-    return this.#link;
+    return this.#app?.link;
   }
 
-  /** Nothing waits to be sent. */
+  get isRevoked(): boolean {
+    return this.revokedAt !== undefined;
+  }
+
+  /** Nothing waits to be sent, and nothing to be changed. */
   get hasSentAll(): boolean {
-    return this.#state?.outboxSize === 0;
+    return this.#app?.state?.outboxSize === 0;
+  }
+
+  get hasSettled(): boolean {
+    return this.wishes.size === 0;
   }
 
   /** And everything there was at the time of connecting is persisted. */
   get isCaughtUp(): boolean {
-    return this.hasSentAll && this.#state?.caughtUp === true;
+    return this.hasSentAll && this.#app?.state?.caughtUp === true;
   }
 
   /** How often it has asked for what it lacks, in this connection and those before. */
   get requests(): number {
-    return this.#state?.lastRequest ?? 0;
+    return this.#app?.state?.lastRequest ?? 0;
   }
 
   /** How far it knows a peer to have read; without `peer`, all others. */
   seenBy(conversation: ConversationId, peer: UserId | undefined): number {
-    return this.#state?.conversations.get(conversation)?.peers.get(peer)?.read ?? 0;
+    return this.#app?.state?.conversations.get(conversation)?.peers.get(peer)?.read ?? 0;
+  }
+
+  /** Whether it can say something there: in a conversation of two always, if it has to wait for it. */
+  isMember(conversation: ConversationId): boolean {
+    return this.statuses.get(conversation) === "member";
+  }
+
+  /** What it has of a conversation's group. */
+  async keys(conversation: ConversationId): Promise<ConversationKeys | undefined> {
+    return this.#app?.encryption.writer.keys(conversation);
   }
 
   // ── what the person does ──────────────────────────────────────────────────────────────────────────────────────────
 
-  async start(): Promise<void> {
-    if (this.#state) return;
-    const { user, device } = this.config;
-    const stored = await this.#store.load({ user, device });
-    this.#state = initialState({ user, device, client: "sim", random: this.#platform.random.next }, stored);
-    if (this.wantsOnline) this.connect();
+  start(): void {
+    if (this.#app || this.isRevoked) return;
+    this.runs++;
+    this.#app = new App(this, this.#world);
   }
 
   connect(): void {
+    if (this.isRevoked) return;
     this.wantsOnline = true;
-    this.#handle({ type: "connect" });
+    this.#app?.handle({ type: "connect" });
   }
 
   disconnect(): void {
     this.wantsOnline = false;
-    this.#handle({ type: "disconnect" });
+    this.#app?.handle({ type: "disconnect" });
   }
 
-  send(conversation: ConversationId, body: Uint8Array): void {
-    if (!this.#state) return;
+  send(conversation: ConversationId, text: string): void {
+    if (!this.#app?.state) return;
+    const content = contentOf(text);
     const ref = ++this.#lastRef;
-    const hash = hashOf(body);
+    const hash = hashOf(content);
     this.#refs.set(ref, hash);
     this.book.sends(conversation, hash);
-    this.#handle({ type: "send", ref, conversation, body, content: body });
+    this.#app.handle({ type: "send", ref, conversation, content });
   }
 
   read(conversation: ConversationId): void {
     const seq = this.book.cursor(conversation);
-    if (!this.#state || seq === 0) return;
+    if (!this.#app?.state || seq === 0) return;
     this.book.reads(conversation, seq);
-    this.#handle({ type: "read", conversation, seq });
+    this.#app.handle({ type: "read", conversation, seq });
   }
 
   type(conversation: ConversationId): void {
-    this.#handle({ type: "typing", conversation });
+    this.#app?.handle({ type: "typing", conversation });
+  }
+
+  /** What holds already is left out when its turn comes. */
+  want(name: string, conversation: ConversationId, wish: Wish): void {
+    this.wishes.set(name, { conversation, wish });
+    this.#app?.pursueWishes();
+  }
+
+  /** Its person's devices have changed. */
+  reconcile(): void {
+    this.hasEntered = false;
+    this.#app?.enter();
   }
 
   /** The app dies; what was being written may not have been. It starts again a little later. */
   crash(): void {
-    this.#incarnation++;
-    this.#state = undefined;
-    this.#timers.clear();
-    this.#refs.clear();
+    const { random, timeline } = this.#world;
+    this.#end();
     this.book.crashed();
-    const { random, timeline } = this.#platform;
-    this.#leave()?.sever({ device: 1, server: random.between(1, 100) });
     timeline.after(random.between(50, 3_000), `${this.name} restarts`, () => this.start());
+  }
+
+  /** The app dies, and when it comes back it finds that it can follow this group no longer. */
+  async losePlace(conversation: ConversationId): Promise<void> {
+    this.crash();
+    const { random, sabotage } = this.#world;
+    const mls = this.#world.mls.open(async () => true, random.next);
+    const keys = await loadKeys(this.memory, mls, conversation);
+    const changes = keyChanges(mls, conversation, keys, { ...keys, status: "broken", group: undefined });
+    await this.memory.persist(sabotage.store?.(changes) ?? changes);
+    this.statuses.set(conversation, "broken");
+    this.book.loses(conversation, this.book.cursor(conversation));
+  }
+
+  /** Its person has ended it. */
+  revoke(): void {
+    this.revokedAt = this.#world.now;
+    this.book.revoked();
+  }
+
+  /** Nobody uses it any more. */
+  stop(): void {
+    this.wantsOnline = false;
+    this.#app?.handle({ type: "disconnect" });
+    this.#app?.end();
   }
 
   async finalRead(): Promise<void> {
     this.book.finalReadBegins();
-    for (const { conversation } of await this.#store.conversations()) {
-      this.book.views(await this.#store.messages(conversation, { limit: Number.MAX_SAFE_INTEGER }));
+    for (const { conversation } of await this.memory.conversations()) {
+      this.book.views(await this.memory.messages(conversation, { limit: Number.MAX_SAFE_INTEGER }));
     }
   }
 
-  // ── what the connection brings ────────────────────────────────────────────────────────────────────────────────────
+  // ── what the app hears ────────────────────────────────────────────────────────────────────────────────────────────
 
-  opened(link: Link): void {
-    if (link !== this.#link) return;
-    this.book.connected(link.connection);
-    this.#handle({ type: "socket_opened", connection: link.connection });
+  refused(ref: number): void {
+    this.book.refused(this.#refs.get(ref)!);
   }
 
-  received(link: Link, wire: Wire): void {
-    if (link !== this.#link) return;
-    if (wire === PONG) return this.#handle({ type: "pong", connection: link.connection });
-    const framed = decodeDown(wire);
-    const { frame, body } = framed;
-    if (frame.type === "message") this.book.onWire(frame.conversation, frame, body);
-    else if (frame.type === "entries") {
-      const bodies = splitBodies(
-        frame.entries.map((entry) => entry.length),
-        body,
-      );
-      for (const [index, entry] of frame.entries.entries()) this.book.onWire(frame.conversation, entry, bodies[index]!);
-    }
-    if (this.#platform.sabotage.acksEarly) this.#ackEarly(link, framed.frame);
-    this.#handle({ type: "frame", connection: link.connection, framed });
+  /** For good: nothing goes on here. */
+  closed(code: string): void {
+    if (this.isRevoked) this.#app?.end();
+    else this.#world.problem(`${this.name} gave up for good: ${code}`);
   }
 
-  closed(link: Link, code: number): void {
-    if (link !== this.#link) return;
-    this.book.disconnected(link.connection);
-    this.#handle({ type: "socket_closed", connection: link.connection, code });
-  }
-
-  pathBroke(link: Link): void {
-    if (link === this.#link) this.book.disconnected(link.connection);
-  }
-
-  // ── driving the session ───────────────────────────────────────────────────────────────────────────────────────────
-
-  #handle(event: SessionEvent): void {
-    if (!this.#state) return;
-    const { state, effects } = step(this.#state, event, this.#platform.timeline.now + this.config.skewMs);
-    this.#state = state;
-    for (const effect of effects) this.#carryOut(effect);
-  }
-
-  #carryOut(effect: Effect): void {
-    switch (effect.type) {
-      case "obtainTicket":
-        return this.#obtainTicket(effect.connection);
-      case "openSocket":
-        return this.#openSocket(effect.connection, effect.ticket);
-      case "closeSocket":
-        return this.#leave()?.closeByDevice();
-      case "transmit":
-        return this.#link?.sendUp(encodeUp(effect.frame, effect.body));
-      case "ping":
-        return this.#link?.sendUp(PING);
-      case "persist":
-        return this.#persist(effect.batch, effect.changes);
-      case "startTimer":
-        return this.#startTimer(effect.name, effect.ms);
-      case "cancelTimer":
-        return void this.#timers.delete(effect.name);
-      case "emit":
-        return this.#hear(effect.event);
-    }
-  }
-
-  #obtainTicket(connection: number): void {
-    const { random, faults } = this.#platform;
-    const ticket = `${this.name}-${++this.#tickets}`;
-    const isRefused = faults.strikes("ticket-refused");
-    this.#later(random.between(5, 80), "ticket", () => {
-      if (isRefused) this.#handle({ type: "ticket_failed", connection, code: "unavailable", retry: 1_000 });
-      else this.#handle({ type: "ticket_obtained", connection, ticket });
-    });
-  }
-
-  #openSocket(connection: number, ticket: string): void {
-    const { user, device } = this.config;
-    const link = new Link(connection, this, this.#server, this.#platform);
-    this.#link = link;
-    this.book.connects(connection);
-    const ticketExpiresAt = this.#platform.timeline.now + CONNECT_TICKET_TTL_MS;
-    link.dial({ user, device, ticket, ticketExpiresAt, requestId: `${this.name}#${connection}` });
-  }
-
-  #leave(): Link | undefined {
-    const link = this.#link;
-    if (link) this.book.disconnected(link.connection);
-    this.#link = undefined;
-    return link;
-  }
-
-  /** First it is on disk, then the session hears of it: a crash may come before, between and after. */
-  #persist(batch: number, changes: readonly Change[]): void {
-    const { random, faults } = this.#platform;
-    this.#later(random.between(0, 8), "persists", () => {
-      void this.#store.persist(changes);
-      this.book.persisted(changes);
-      if (faults.strikes("client-crash-after-persist")) this.crash();
-      else this.#later(random.between(0, 3), "persisted", () => this.#handle({ type: "persisted", batch }));
-    });
-  }
-
-  #startTimer(name: TimerName, ms: number): void {
-    if (name === "gap" && this.#platform.sabotage.leavesGaps) return;
-    const timer = {};
-    this.#timers.set(name, timer);
-    this.#later(ms, name, () => {
-      if (this.#timers.get(name) !== timer) return;
-      this.#timers.delete(name);
-      this.#handle({ type: "timer", name });
-    });
-  }
-
-  #later(ms: number, label: string, act: () => void): void {
-    const incarnation = this.#incarnation;
-    this.#platform.timeline.after(ms, `${this.name} ${label}`, () => {
-      if (incarnation === this.#incarnation) act();
-    });
-  }
-
-  #hear(event: AppEvent): void {
-    if (event.type === "refused") this.book.refused(this.#refs.get(event.ref)!);
-    else if (event.type === "message") this.book.shown(event.conversation, event.seq);
-    else if (event.type === "state" && event.state === "closed") {
-      this.#platform.problem(`${this.name} gave up for good: ${event.code}`);
-    }
-  }
-
-  #ackEarly(link: Link, frame: ReturnType<typeof decodeDown>["frame"]): void {
-    if (frame.type !== "message" && frame.type !== "entries") return;
-    const seq = frame.type === "message" ? frame.seq : frame.through;
-    link.sendUp(encodeUp({ type: "ack", conversation: frame.conversation, seq }));
+  #end(): void {
+    const app = this.#app;
+    this.#app = undefined;
+    this.#refs.clear();
+    app?.end();
+    app?.leave()?.sever({ device: 1, server: this.#world.random.between(1, 100) });
   }
 }

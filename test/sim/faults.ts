@@ -28,10 +28,20 @@ export const faults = {
   "client-crash": 0.4,
   "client-crash-after-persist": 0.4,
   "client-clock-wrong": 0.3,
-  "device-linked-late": 0.3,
+  "client-crash-over-commit": 0.35,
+  "client-loses-place": 0.3,
+  "device-linked-late": 0.35,
+  "device-revoked": 0.3,
   "device-long-away": 0.35,
+  // Groups
+  "member-comes": 0.35,
+  "member-goes": 0.35,
+  "keys-run-out": 0.3,
+  // Happens by itself: somebody else's commit was first.
+  "commit-overtaken": 0,
   // Outside
   "ticket-refused": 0.25,
+  "request-refused": 0.3,
   "queue-failed": 0.3,
   "queue-reply-lost": 0.3,
   "queue-delayed": 0.3,

@@ -1,3 +1,4 @@
+import type { DeviceId, MessageId } from "../../shared/ids.ts";
 import type { HistoryRecord } from "../history/record.ts";
 import { Strikes } from "../history/strikes.ts";
 import type { Timeline } from "./timeline.ts";
@@ -6,8 +7,7 @@ import type { Timeline } from "./timeline.ts";
 export class History {
   readonly records: HistoryRecord[] = [];
   readonly strikes = new Strikes();
-  /** Hashes of the messages that are ✓. */
-  readonly acked = new Set<string>();
+  readonly #acked = new Set<string>();
   readonly #timeline: Timeline;
 
   constructor(timeline: Timeline) {
@@ -18,8 +18,21 @@ export class History {
     const record = { t: this.#timeline.now, ...what };
     this.records.push(record);
     this.strikes.follow(record);
-    if (record.op === "send" && record.type === "ok") this.acked.add(record.hash!);
+    if (record.op === "send" && record.type === "ok") this.promised(record.device!, record.messageId!);
     this.#timeline.note(`  ${textOf(record)}`);
+  }
+
+  get now(): number {
+    return this.#timeline.now;
+  }
+
+  /** This device was told that its message, or its commit, is placed. */
+  promised(device: DeviceId, id: MessageId): void {
+    this.#acked.add(`${device} ${id}`);
+  }
+
+  isPromised({ device, id }: { readonly device: DeviceId; readonly id: MessageId }): boolean {
+    return this.#acked.has(`${device} ${id}`);
   }
 }
 

@@ -46,7 +46,7 @@ export abstract class Host<Event extends { type: string }, Effect extends { do: 
   protected abstract wake(): boolean;
   protected abstract decide(event: Event, now: number): Effect[];
   protected abstract perform(effect: Effect): void;
-  /** The event's writes are on disk. */
+  /** An event's writes are on disk. */
   protected committed(): void {}
   /** Everything in memory is gone. */
   protected abstract forget(): void;

@@ -1,9 +1,8 @@
-import type { Member } from "../../durable-objects/conversation/state.ts";
+import { isCommit, type Member, type State } from "../../durable-objects/conversation/state.ts";
 import { ConversationStore } from "../../durable-objects/conversation/store.ts";
 import { UserStore } from "../../durable-objects/user/store.ts";
 import type { ConversationId, UserId } from "../../shared/ids.ts";
 import type { Entry } from "../../shared/rpc.ts";
-import { hashOf } from "../history/record.ts";
 import type { ConversationHost } from "./conversation-host.ts";
 import type { Device } from "./device.ts";
 import { short } from "./platform.ts";
@@ -31,10 +30,14 @@ export class Invariants {
     }
   }
 
+  /** As stored. */
+  stateOf(id: ConversationId): State {
+    return new ConversationStore(this.#world.conversation(id).storage, id).load();
+  }
+
   /** Last place taken, as stored. */
   headOf(id: ConversationId): number {
-    const conversation = this.#world.conversation(id);
-    return new ConversationStore(conversation.storage, id).load().head;
+    return this.stateOf(id).head;
   }
 
   /** How many messages the log holds there. */
@@ -84,10 +87,7 @@ export class Invariants {
       book.cursor(conversation.id),
       MANY,
     );
-    return above.find(({ seq, device, body }) => seq <= upTo && device !== config.device && this.#isAcked(body));
-  }
-
-  #isAcked(body: Uint8Array): boolean {
-    return this.#world.history.acked.has(hashOf(body));
+    const isOwn = (entry: Entry) => entry.device === config.device && !isCommit(entry);
+    return above.find((entry) => entry.seq <= upTo && !isOwn(entry) && this.#world.history.isPromised(entry));
   }
 }

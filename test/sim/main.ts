@@ -4,8 +4,9 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { type MlsChoice, planOf } from "./plan.ts";
 import { type BreakName, breaks } from "./sabotage.ts";
-import { simulate } from "./simulate.ts";
+import { type Choices, simulate } from "./simulate.ts";
 import { type SeedReport, Tally } from "./tally.ts";
 import type { Share } from "./worker.ts";
 
@@ -16,6 +17,7 @@ const usage = `usage: npm run --silent sim -- [options]
   --seed N      run this one alone
   --trace       with --seed: everything that happens in it
   --json        nothing on standard error
+  --mls KIND    what devices seal with: real, fake, or mixed, which is real in one seed of 20 (mixed)
   --break NAME  break a rule, to see that it is noticed:
 ${Object.entries(breaks)
   .map(([name, { about }]) => `                  ${name.padEnd(10)}${about}`)
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     trace: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     break: { type: "string" },
+    mls: { type: "string", default: "mixed" },
     help: { type: "boolean", default: false },
   },
 });
@@ -45,20 +48,27 @@ if (values.break !== undefined && !(values.break in breaks)) {
   console.error(`no such break: ${values.break}\n\n${usage}`);
   process.exit(2);
 }
+if (!["real", "fake", "mixed"].includes(values.mls)) {
+  console.error(`no such MLS: ${values.mls}\n\n${usage}`);
+  process.exit(2);
+}
 const sabotage = values.break as BreakName | undefined;
+const choices: Choices = { sabotage, mls: values.mls as MlsChoice };
 
 if (values.seed !== undefined && values.trace) await trace(Number(values.seed));
 else if (values.seed !== undefined) await examineAll(Number(values.seed), 1);
 else await examineAll(Number(values.from), Number(values.seeds));
 
 async function trace(seed: number): Promise<void> {
-  const { log, problems, verdict } = await simulate(seed, sabotage);
+  const { log, problems, verdict, strikes } = await simulate(seed, choices);
   const start = Number(log[0]?.split(" ", 1)[0]);
   for (const line of log) {
     const space = line.indexOf(" ");
     console.error(`${((Number(line.slice(0, space)) - start) / 1000).toFixed(3)} ${line.slice(space + 1)}`);
   }
   for (const problem of problems) console.error(problem);
+  const missed = planOf(seed, choices.mls).faults.filter((name) => !strikes.has(name));
+  if (missed.length > 0) console.error(`planned, and never struck while something was under way: ${missed.join(", ")}`);
   console.log(JSON.stringify(verdict));
   process.exitCode = verdict.valid === true && problems.length === 0 ? 0 : 1;
 }
@@ -69,7 +79,7 @@ async function examineAll(from: number, count: number): Promise<void> {
   const workers = Math.min(availableParallelism(), count);
   const shares = Array.from({ length: workers }, (_, index) => ({
     ...{ from: from + index, to: from + count, stride: workers },
-    sabotage,
+    choices,
   }));
   await Promise.all(shares.map((share) => run(share, (report) => take(tally, report, count))));
   const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
@@ -92,7 +102,9 @@ function show({ seed, problems, verdict, repeatable }: SeedReport): void {
   if (!repeatable) say("  the second run went another way");
   for (const problem of problems.slice(0, SHOWN_PROBLEMS)) say(`  ${problem}`);
   if (problems.length > SHOWN_PROBLEMS) say(`  and ${problems.length - SHOWN_PROBLEMS} more`);
-  say(`  again: npm run --silent sim -- --seed ${seed} --trace${sabotage ? ` --break ${sabotage}` : ""}`);
+  say(
+    `  again: npm run --silent sim -- --seed ${seed} --trace${values.mls === "mixed" ? "" : ` --mls ${values.mls}`}${sabotage ? ` --break ${sabotage}` : ""}`,
+  );
 }
 
 /** A thread of its own for every share: a seed uses one core. */

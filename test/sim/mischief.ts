@@ -1,5 +1,7 @@
+import type { Wish } from "../../client/encryption/membership.ts";
 import type { Device } from "./device.ts";
 import type { FaultName } from "./faults.ts";
+import { short } from "./platform.ts";
 import type { World } from "./world.ts";
 
 /** Brings about the faults that do not wait for an opportunity. */
@@ -7,6 +9,7 @@ export class Mischief {
   readonly #world: World;
   readonly #pending: FaultName[] = [];
   #hasLateDevice = false;
+  #hasRevoked = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -51,19 +54,66 @@ export class Mischief {
     "socket-half-open": () => this.#one(this.#connected, (device) => this.#halfOpen(device)),
     "client-crash": () =>
       this.#one(
-        [...this.#world.devices.values()].filter((device) => device.phase !== "crashed"),
+        this.#world.usable.filter((device) => device.phase !== "crashed"),
         (device) => device.crash(),
       ),
+    /** Where there are others: alone nobody could go on without it. */
+    "client-loses-place": () => {
+      const running = this.#world.usable.filter(({ phase }) => phase !== "crashed" && phase !== "opening");
+      const members = running.flatMap((device) =>
+        [...device.statuses].flatMap(([id, status]) =>
+          status === "member" && this.#world.groups.sizeOf(id) > 1 ? [{ device, id }] : [],
+        ),
+      );
+      return this.#one(members, ({ device, id }) => {
+        this.#world.timeline.stir();
+        void device.losePlace(id);
+      });
+    },
     "device-linked-late": () => {
       if (this.#hasLateDevice || !this.#world.history.strikes.isAnythingUnderWay) return false;
       this.#hasLateDevice = true;
       this.#world.link(this.#world.plan.lateDevice);
       return true;
     },
+    /** By another device of the same person, once. */
+    "device-revoked": () => {
+      if (this.#hasRevoked || !this.#world.history.strikes.isAnythingUnderWay) return false;
+      const pairs = this.#world.usable.flatMap((device) =>
+        this.#world.devicesOf(device.config.user).flatMap((by) => (by === device ? [] : [{ device, by }])),
+      );
+      return this.#one(pairs, ({ device, by }) => {
+        this.#hasRevoked = true;
+        this.#world.revoke(device, by);
+      });
+    },
+    "member-comes": () => this.#changeGroup("add"),
+    "member-goes": () => this.#changeGroup("remove"),
+    "keys-run-out": () => this.#one(this.#world.plan.people, ({ user }) => this.#world.drainKeys(user)),
   };
 
+  /** By a device of the one who has founded it. Who is to come, or to go, must first have gone, or come. */
+  #changeGroup(how: "add" | "remove"): boolean {
+    const { plan, random, history } = this.#world;
+    const { group, people } = plan;
+    const [founder, ...others] = people.map(({ user }) => user);
+    const by = this.#world.devicesOf(founder ?? "").filter((device) => group && device.isMember(group.id));
+    if (!group || by.length === 0 || !history.strikes.isAnythingUnderWay) return false;
+    const members = this.#world.membersOf(group.id);
+    const [inside, outside] = [
+      others.filter((user) => members.includes(user)),
+      others.filter((user) => !members.includes(user)),
+    ];
+    const candidates = how === "add" ? outside : inside;
+    const user = random.pick(candidates.length > 0 ? candidates : others);
+    const isIn = inside.includes(user);
+    const wish: Wish = isIn ? { remove: [user] } : { add: [user] };
+    random.pick(by).want(`${short(user)} ${isIn ? "out" : "in"}`, group.id, wish);
+    return candidates.length > 0;
+  }
+
   get #connected(): Device[] {
-    return [...this.#world.devices.values()].filter((device) => device.link && !device.link.isSevered);
+    return this.#world.usable.filter((device) => device.link && !device.link.isSevered);
   }
 
   /** One of the ends learns late, or the device never. */

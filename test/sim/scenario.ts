@@ -1,4 +1,4 @@
-import type { ConversationId } from "../../shared/ids.ts";
+import { type ConversationId, directMembers } from "../../shared/ids.ts";
 import type { Device } from "./device.ts";
 import type { FaultName } from "./faults.ts";
 import { Mischief } from "./mischief.ts";
@@ -18,6 +18,9 @@ const absences = {
 
 /** An app that has crashed is there again after so long. */
 const RESTARTED_WITHIN_MS = 5_000;
+const EVERYBODY_WITHIN_MS = 5_000;
+
+const FOUNDING = "the group";
 
 /** Facts of the whole run, which strike whenever somebody sends. */
 const circumstances: readonly FaultName[] = ["client-clock-wrong", "object-clocks-differ"];
@@ -37,6 +40,7 @@ export class Scenario {
   /** Devices that stay away until told otherwise. */
   readonly #away = new Set<Device>();
   #messages = 0;
+  #hasFounded = false;
 
   /** @param check is called now and then */
   constructor(world: World, check: () => void) {
@@ -47,9 +51,8 @@ export class Scenario {
   }
 
   async run(): Promise<void> {
-    this.#world.createGroup();
     for (const person of this.#world.plan.people) for (const device of person.devices) this.#world.link(device);
-    await this.#world.timeline.runFor(100);
+    await this.#world.timeline.runUntil(() => this.#isEverybodyHere, EVERYBODY_WITHIN_MS);
     await this.#bustle();
     for (const name of Object.keys(absences) as (keyof typeof absences)[]) {
       if (this.#world.faults.planned.has(name)) await this.#letTimePass(name);
@@ -73,7 +76,24 @@ export class Scenario {
     }
   }
 
+  /** Whom nobody can add to a group cannot be written to. */
+  get #isEverybodyHere(): boolean {
+    const planned = this.#world.plan.people.flatMap(({ devices }) => devices);
+    return planned.every(({ device }) => this.#world.devices.get(device)?.phase === "live");
+  }
+
+  /** As soon as the first of its people is there; by another device of theirs, if that one has gone before it was done. */
+  #foundGroup(): void {
+    const { group, people } = this.#world.plan;
+    if (!group || this.#hasFounded) return;
+    const devices = this.#world.devicesOf(people[0]?.user ?? "");
+    this.#hasFounded = this.#world.membersOf(group.id).length > 0;
+    if (this.#hasFounded || devices.some(({ wishes }) => wishes.has(FOUNDING))) return;
+    devices[0]?.want(FOUNDING, group.id, { add: group.members });
+  }
+
   async #actAndPause(): Promise<void> {
+    this.#foundGroup();
     this.#act();
     this.#mischief.attempt();
     await this.#world.timeline.runFor(this.#pause());
@@ -93,12 +113,13 @@ export class Scenario {
 
   /** Everything planned strikes while something is under way: all come back, one person goes and is written to, and so on. */
   async #meetPlan(): Promise<void> {
-    const { faults, devices, plan } = this.#world;
+    const { faults, usable, plan } = this.#world;
     faults.insist();
     for (let action = 0; action < MAX_EXTRA_ACTIONS && faults.outstanding.length > 0; action++) {
       if (action % 5 === 0) {
         for (const name of faults.outstanding) this.#mischief.want(name);
-        for (const device of devices.values()) this.#return(device);
+        if (faults.outstanding.includes("client-crash-over-commit")) this.#mischief.want("client-loses-place");
+        for (const device of usable) this.#return(device);
         for (const device of this.#world.devicesOf(this.#random.pick(plan.people).user)) this.#leave(device);
       }
       await this.#actAndPause();
@@ -132,21 +153,24 @@ export class Scenario {
   }
 
   #send(device: Device, conversation: ConversationId): void {
-    if (device.phase === "crashed") return;
+    if (device.phase === "crashed" || device.phase === "opening") return;
     const { faults, plan } = this.#world;
     const text = `${++this.#messages} from ${device.name} `;
     const length = this.#random.chance(0.5) ? this.#random.between(0, plan.maxBodyBytes) : 0;
-    device.send(conversation, Buffer.from(text.padEnd(length, ".")));
+    device.send(conversation, text.padEnd(length, "."));
     if (device.config.skewMs !== 0 && faults.planned.has("client-clock-wrong")) faults.struck("client-clock-wrong");
     if (faults.planned.has("object-clocks-differ")) faults.struck("object-clocks-differ");
   }
 
   get #present(): Device[] {
-    return [...this.#world.devices.values()].filter((device) => !this.#away.has(device));
+    const present = this.#world.usable.filter((device) => !this.#away.has(device));
+    return present.length > 0 ? present : this.#world.usable;
   }
 
   #conversationsOf(device: Device): readonly ConversationId[] {
-    return this.#world.plan.people.find((person) => person.user === device.config.user)?.conversations ?? [];
+    const all = this.#world.plan.people.find((person) => person.user === device.config.user)?.conversations ?? [];
+    // In a group only members can say something; a conversation of two begins with what is said.
+    return all.filter((conversation) => directMembers(conversation).length > 0 || device.isMember(conversation));
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,20 +178,19 @@ export class Scenario {
   /** Some go first and miss something; then all are away, one with a message unsent; then some come back. */
   async #letTimePass(name: keyof typeof absences): Promise<void> {
     const { timeline, faults } = this.#world;
-    for (const device of this.#world.devices.values()) if (this.#random.chance(0.4)) this.#leave(device);
-    if (this.#present.length === 0) this.#away.delete(this.#random.pick([...this.#world.devices.values()]));
+    for (const device of this.#world.usable) if (this.#random.chance(0.4)) this.#leave(device);
     for (let action = 0; action < 4; action++) await this.#actAndPause();
     this.#world.isQuiet = true;
-    for (const device of this.#world.devices.values()) this.#leave(device);
+    for (const device of this.#world.usable) this.#leave(device);
     await timeline.runFor(RESTARTED_WITHIN_MS);
-    const last = this.#random.pick([...this.#world.devices.values()]);
+    const last = this.#random.pick(this.#world.usable);
     this.#send(last, this.#random.pick(this.#conversationsOf(last)));
     const [least, most] = absences[name];
     await timeline.runFor(this.#random.between(least, most));
     faults.struck(name);
     this.#world.isQuiet = false;
-    for (const device of this.#world.devices.values()) if (this.#random.chance(0.7)) this.#return(device);
-    if (this.#present.length === 0) this.#return(last);
+    for (const device of this.#world.usable) if (this.#random.chance(0.7)) this.#return(device);
+    if (this.#world.usable.every((device) => this.#away.has(device))) this.#return(last);
   }
 
   #leave(device: Device): void {

@@ -3,9 +3,10 @@ import { type HistoryRecord, toLines } from "../history/record.ts";
 import type { Verdict } from "../history/verdict.ts";
 import { Ending } from "./ending.ts";
 import { Invariants } from "./invariants.ts";
-import { planOf } from "./plan.ts";
+import { type MlsChoice, planOf } from "./plan.ts";
 import { type BreakName, sabotageOf } from "./sabotage.ts";
 import { Scenario } from "./scenario.ts";
+import { within } from "./surroundings.ts";
 import { World } from "./world.ts";
 
 export interface Outcome {
@@ -19,9 +20,14 @@ export interface Outcome {
   readonly steps: number;
 }
 
-export async function simulate(seed: number, sabotage?: BreakName): Promise<Outcome> {
-  const world = new World(planOf(seed), sabotageOf(sabotage));
-  const history = await runToEnd(world);
+export interface Choices {
+  readonly sabotage?: BreakName | undefined;
+  readonly mls?: MlsChoice;
+}
+
+export async function simulate(seed: number, { sabotage, mls = "mixed" }: Choices = {}): Promise<Outcome> {
+  const world = new World(planOf(seed, mls), sabotageOf(sabotage));
+  const history = await within(world, () => runToEnd(world));
   const { verdict, findings, strikes } = judge(history, { seed, faults: world.plan.faults });
   const problems = [...world.problems, ...findings.map(({ fault, text }) => `${fault}: ${text}`)];
   for (const host of world.hosts) host.storage.close();
@@ -34,6 +40,7 @@ async function runToEnd(world: World): Promise<readonly HistoryRecord[]> {
   const ending = new Ending(world, invariants);
   let history: readonly HistoryRecord[] = world.history.records;
   try {
+    await world.makeAccounts();
     await new Scenario(world, () => invariants.check()).run();
     await ending.run();
     history = [...world.history.records];

@@ -21,6 +21,7 @@ const counted = [
   "gaps",
   "receiptRegressions",
   "missedPushes",
+  "unreadable",
   "recovered",
 ] as const;
 

@@ -1,3 +1,5 @@
+import { settled } from "./surroundings.ts";
+
 type Act = () => void | Promise<void>;
 
 interface Due {
@@ -17,6 +19,7 @@ export class Timeline {
   readonly log: string[] = [];
   #steps = 0;
   #order = 0;
+  #isStirred = false;
   readonly #heap: Due[] = [];
 
   constructor(start: number) {
@@ -30,6 +33,11 @@ export class Timeline {
   /** A later call for the same moment happens later. */
   after(ms: number, label: string, act: Act): void {
     this.#push({ at: this.now + ms, order: this.#order++, label, act });
+  }
+
+  /** Something has begun, or goes on, that is not done when the act is: nothing else happens until it waits for the world. */
+  stir(): void {
+    this.#isStirred = true;
   }
 
   note(text: string): void {
@@ -61,12 +69,19 @@ export class Timeline {
     while (this.#heap.length > 0) await this.#next();
   }
 
-  #next(): void | Promise<void> {
+  async #next(): Promise<void> {
     const due = this.#pop();
     if (++this.#steps > MAX_STEPS) throw new Error(`${MAX_STEPS} steps and no end: ${due.label}`);
     this.now = Math.max(this.now, due.at);
     this.note(due.label);
-    return due.act();
+    await due.act();
+    if (this.#isStirred) await this.settle();
+  }
+
+  /** For whoever has begun something outside of any act. */
+  async settle(): Promise<void> {
+    this.#isStirred = false;
+    await settled();
   }
 
   #push(due: Due): void {

@@ -5,15 +5,19 @@ import type { Socket, SocketId } from "../../durable-objects/user/socket.ts";
 import { closeCodes } from "../../shared/errors.ts";
 import { encodeDown, type Wire } from "../../shared/protocol/codec.ts";
 import {
+  AskKeys,
   AskWatermark,
+  ClaimKeyPackages,
   Connect,
   Deliver,
   ForgetPeer,
   NotePeer,
   NotifyReceipt,
   NotifyTyping,
+  PutKeys,
   RegisterDevice,
   RemovePerson,
+  RevokeDevice,
   SetPeer,
 } from "../../shared/rpc.ts";
 import type { Callee, Calls } from "./calls.ts";
@@ -28,6 +32,11 @@ const schemas = {
   notifyTyping: NotifyTyping,
   askWatermark: AskWatermark,
   registerDevice: RegisterDevice,
+  revokeDevice: RevokeDevice,
+  listDevices: v.undefined(),
+  putKeys: PutKeys,
+  askKeys: AskKeys,
+  claimKeyPackages: ClaimKeyPackages,
   setPeer: SetPeer,
   notePeer: NotePeer,
   forgetPeer: ForgetPeer,

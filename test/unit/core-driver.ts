@@ -1,5 +1,3 @@
-import { ConversationCore } from "../../durable-objects/conversation/core.ts";
-import type { ConversationEffect } from "../../durable-objects/conversation/effects.ts";
 import { NodeStorage } from "../../durable-objects/runtime/node-storage.ts";
 import { UserCore } from "../../durable-objects/user/core.ts";
 import type { ConnectReply, Request, Token, UserEffect, UserEvent } from "../../durable-objects/user/effects.ts";
@@ -9,7 +7,7 @@ import { REMOVAL_SETTLE_MS } from "../../shared/limits.ts";
 import { encodeUp } from "../../shared/protocol/codec.ts";
 import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
-import type { DeliverReply, Entry, ReadLogReply } from "../../shared/rpc.ts";
+import type { Entry, ReadLogReply } from "../../shared/rpc.ts";
 
 /** An id of its own for each kind and number. */
 export const idOf = (kind: string, number: number) => `${kind}${String(number).padStart(26 - kind.length, "0")}`;
@@ -20,7 +18,6 @@ export const laptop = idOf("0D", 2);
 const alicePhone = idOf("0D", 3);
 export const chat = directConversation(alice, bob);
 export const body = new Uint8Array([1]);
-const noWatermark = { delivered: 0, read: 0, kept: 0 };
 
 function entryOf(seq: number, user = alice, device = alicePhone): Entry {
   return { seq, id: idOf("00", seq), user, device, at: 0, body };
@@ -101,6 +98,11 @@ export class UserDriver {
     this.do({ type: "woken" });
   }
 
+  /** How many people's claims on Bob's key packages are remembered. */
+  get claimants(): number {
+    return this.#storage.all("SELECT 1 FROM claimant").length;
+  }
+
   get alarmAt(): number | null {
     return this.#storage.alarmAt();
   }
@@ -153,39 +155,4 @@ export function pageOf(after: number, head: number): ReadLogReply {
   const through = Math.min(after + 64, head);
   const entries = Array.from({ length: Math.max(0, through - after) }, (_, index) => entryOf(after + index + 1));
   return { ok: true, entries, through, head, watermarks: [] };
-}
-
-/** The chat's object by itself; every delivery is answered at once. */
-export class ConversationDriver {
-  now = Date.parse("2026-11-20T10:00:00Z");
-  /** Places delivered, a list a call. */
-  delivered: number[][] = [];
-  replies: unknown[] = [];
-  readonly #storage = new NodeStorage();
-  #core = new ConversationCore(chat, this.#storage);
-
-  append(number: number): void {
-    const args = {
-      user: alice,
-      messages: [{ id: idOf("00", number), device: alicePhone, body }],
-      watermark: noWatermark,
-      requestId: "",
-    };
-    this.#carryOut(this.#storage.transaction(() => this.#core.handle({ type: "append", call: 1, args }, this.now)));
-  }
-
-  evict(): void {
-    this.#core = new ConversationCore(chat, this.#storage);
-    this.delivered = [];
-  }
-
-  #carryOut(effects: ConversationEffect[]): void {
-    for (const effect of effects) {
-      if (effect.do === "reply") this.replies.push(effect.value);
-      if (effect.do !== "deliver") continue;
-      this.delivered.push(effect.args.entries.map(({ seq }) => seq));
-      const reply: DeliverReply = { state: "live", epoch: 1, watermark: noWatermark };
-      this.#carryOut(this.#core.handle({ type: "delivered", user: effect.user, reply }, this.now));
-    }
-  }
 }

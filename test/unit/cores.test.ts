@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_TRACKED_PER_SOCKET, SENDS_PER_MINUTE } from "../../shared/limits.ts";
-import { bob, body, ConversationDriver, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
+import type { DeliverReply } from "../../shared/rpc.ts";
+import { commitBytes } from "../sealed.ts";
+import { ConversationDriver } from "./conversation-driver.ts";
+import { alice, bob, body, chat, idOf, laptop, pageOf, phone, UserDriver } from "./core-driver.ts";
 
 const peers = (count: number) => Array.from({ length: count }, (_, n) => directConversation(bob, idOf("0C", n + 1)));
 
@@ -15,7 +18,60 @@ function missed(...conversations: string[]): UserDriver {
   return driver;
 }
 
+describe("R9 what wakes a device that is away", () => {
+  const delivered = (driver: UserDriver, seq: number, user: string, bytes: Uint8Array) => {
+    const entry = { seq, id: idOf("00", seq), user, device: idOf("0D", 9), at: 0, body: bytes };
+    driver.do({ type: "deliver", call: 1, args: { conversation: chat, entries: [entry], requestId: "" } });
+  };
+  const stateOf = (driver: UserDriver) => (driver.replies.at(-1) as DeliverReply).state;
+
+  it("is no commit, whoever makes it, but what is said next", () => {
+    const driver = new UserDriver(phone);
+    for (const [index, user] of [bob, alice].entries()) {
+      delivered(driver, index + 1, user, commitBytes("anything"));
+      expect(driver.pushes).toBe(0);
+      // What is said next has to come here, although the device is marked.
+      expect(stateOf(driver)).toBe("live");
+    }
+    delivered(driver, 3, alice, body);
+    expect(driver.pushes).toBe(1);
+    driver.answer(() => null);
+    expect(stateOf(driver)).toBe("dormant");
+    driver.connect(phone);
+    expect(driver.reads).toEqual([0]);
+  });
+
+  it("is no commit that a connection took with it either", () => {
+    for (const [bytes, pushes] of [
+      [commitBytes("anything"), 0],
+      [body, 1],
+    ] as const) {
+      const driver = new UserDriver(phone);
+      const socket = driver.connect(phone);
+      delivered(driver, 1, alice, bytes);
+      driver.close(socket);
+      driver.do({ type: "alarm" });
+      expect(driver.pushes).toBe(pushes);
+      driver.connect(phone);
+      expect(driver.reads).toEqual([0]);
+    }
+  });
+});
+
 describe("a person's object", () => {
+  it("R14 says that it is nobody's to a conversation of which no removal can know", () => {
+    const entry = { seq: 1, id: idOf("00", 1), user: alice, device: idOf("0D", 9), at: 0, body };
+    const deliver = (driver: UserDriver) => {
+      driver.do({ type: "deliver", call: 1, args: { conversation: idOf("0G", 1), entries: [entry], requestId: "" } });
+      return driver.replies.at(-1);
+    };
+    expect(deliver(new UserDriver())).toMatchObject({ state: "gone" });
+    const driver = new UserDriver(phone);
+    deliver(driver);
+    driver.do({ type: "removePerson", call: 2, args: { requestId: "" } });
+    expect(deliver(driver)).toMatchObject({ state: "dormant" });
+  });
+
   it("R8 brings a device up to date that missed something in more conversations than a socket can remember", () => {
     const conversations = peers(150);
     const driver = missed(...conversations);
@@ -122,14 +178,17 @@ describe("a person's object", () => {
 
 describe("a conversation", () => {
   it("R3 brings a message that comes again after a sleep to the others once more, and nothing else", () => {
-    const driver = new ConversationDriver();
-    for (let number = 1; number <= 100; number++) driver.append(number);
+    const driver = new ConversationDriver(chat);
+    const device = { user: alice, device: idOf("0D", 3) };
+    driver.found(device, { user: bob, device: phone });
+    const ids = Array.from({ length: 100 }, () => driver.newId());
+    for (const id of ids) driver.append(device, id, 1, id);
     for (const repeat of [1, 2]) {
       driver.evict();
-      driver.append(7);
-      driver.append(7);
-      expect(driver.delivered, `sleep ${repeat}`).toEqual([[7], [7]]);
+      const [id = ""] = ids.slice(6);
+      for (const _ of [1, 2]) expect(driver.append(device, id, 1, id)).toMatchObject({ ok: true, seq: 8 });
+      const again = { user: bob, seqs: [8] };
+      expect(driver.deliveries, `sleep ${repeat}`).toEqual([again, again]);
     }
-    expect(driver.replies.at(-1)).toMatchObject({ results: [{ ok: true, seq: 7 }] });
   });
 });

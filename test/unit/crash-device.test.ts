@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { encodeContent } from "../../client/content.ts";
 import { MemoryStore } from "../../client/index.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { DeviceBook } from "../crash/device-book.ts";
@@ -7,9 +8,9 @@ import { RecordingStore } from "../crash/recording-store.ts";
 
 const owner = { user: "01AAAAAAAAAAAAAAAAAAAAAAAA", device: "01DDDDDDDDDDDDDDDDDDDDDDDD" };
 const conversation = directConversation(owner.user, "01GGGGGGGGGGGGGGGGGGGGGGGG");
-const bytes = (text: string) => new TextEncoder().encode(text);
+const bytes = (text: string) => encodeContent({ kind: "text", text });
 const queued = (id: string, text: string) =>
-  ({ type: "queue", conversation, id, at: 1, body: bytes(text), content: bytes(text) }) as const;
+  ({ type: "queue", conversation, id, at: 1, content: bytes(text) }) as const;
 
 test("what reaches the store after the app's death is neither stored nor history", async () => {
   const [history, memory] = [new History(), new MemoryStore()];

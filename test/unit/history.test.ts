@@ -73,7 +73,7 @@ function verdictOf(history: readonly HistoryRecord[]): Verdict {
 
 const nothingWrong = {
   ...{ lost: 0, phantom: 0, duplicatesSeen: 0, duplicatesOnWire: 0, reordered: 0, gaps: 0, receiptRegressions: 0 },
-  ...{ missedPushes: 0, recovered: 0, seed: 7 },
+  ...{ missedPushes: 0, unreadable: 0, recovered: 0, seed: 7 },
 };
 
 describe("a history without fault", () => {
@@ -228,6 +228,98 @@ describe("spoiled histories", () => {
       const history = [...withAbsence(), crash].sort((a, b) => a.t - b.t);
       expect(verdictOf(history)).toMatchObject({ lost: 0, missedPushes: 0 });
     });
+  });
+});
+
+describe("in a conversation whose group has commits", () => {
+  /** The first place is that of the commit that begins the group, so every message stands one place later. */
+  function groupHistory(): HistoryRecord[] {
+    const later = goodHistory().map((record) => ({
+      ...record,
+      ...(record.seq !== undefined && { seq: record.seq + 1 }),
+      ...(record.cursor !== undefined && { cursor: record.cursor + 1 }),
+    }));
+    const begun = later.findIndex(({ op }) => op === "send");
+    const about = { t: later[begun]!.t, type: "ok", conversation: chat, seq: 1 } as const;
+    const entered = devices.map((owner): HistoryRecord => ({ ...about, op: "enter", ...owner }));
+    const passed = devices.map((owner): HistoryRecord => ({ ...about, op: "pass", ...owner }));
+    return later.toSpliced(begun, 0, ...entered, ...passed);
+  }
+
+  /** The tablet is in the group, or is not, from this message on: the commit stands right before it. */
+  function tabletFrom(
+    n: number,
+    op: "enter" | "leave",
+    ...records: readonly Partial<HistoryRecord>[]
+  ): HistoryRecord[] {
+    const history = groupHistory().filter(
+      (record) => op === "leave" || record.op !== "enter" || record.device !== tablet,
+    );
+    const at = history.findIndex(({ op, hash }) => op === "send" && hash === message(n).hash);
+    const about = { t: history[at]!.t, type: "ok", user: ann, device: tablet, conversation: chat } as const;
+    return history.toSpliced(
+      at,
+      0,
+      { ...about, op, seq: n + 0.5 },
+      ...records.map((part) => ({ ...about, op, ...part })),
+    );
+  }
+
+  /** Without what the tablet has of these messages. */
+  const without = (history: readonly HistoryRecord[], ...missing: readonly number[]) =>
+    history.filter(
+      ({ op, device, hash }) => device !== tablet || op === "send" || !missing.some((n) => message(n).hash === hash),
+    );
+
+  test("R2 a commit takes a place, and is no message", () => {
+    expect(verdictOf(groupHistory())).toEqual({ valid: true, ...nothingWrong });
+    const unknown = groupHistory().filter(({ op }) => op !== "pass");
+    expect(verdictOf(unknown)).toMatchObject({ valid: false, gaps: 1 });
+  });
+
+  test("R1 what stands before a device's beginning is not for it, what stands after is", () => {
+    const late = without(tabletFrom(3, "enter"), 1, 2);
+    expect(verdictOf(late)).toMatchObject({ valid: true, lost: 0 });
+    expect(verdictOf(without(late, 3))).toMatchObject({ valid: false, lost: 1 });
+  });
+
+  test("R6 a device that reads what stands before its beginning, or after its end, has what was not for it", () => {
+    expect(verdictOf(without(tabletFrom(3, "enter"), 1)).phantom).toBeGreaterThan(0);
+    const gone = tabletFrom(3, "leave");
+    expect(verdictOf(without(gone, 3, 4))).toMatchObject({ valid: true, phantom: 0 });
+    expect(verdictOf(without(gone, 4)).phantom).toBeGreaterThan(0);
+  });
+
+  test("R1 a device that cannot read a message has lost it, unless it had lost its place before", () => {
+    const unread = { op: "unreadable", seq: 4 } as const;
+    const lost = { op: "lose", type: "info", cursor: 3, seq: 3 } as const;
+    const unreadable = without(groupHistory(), 3, 4);
+    const insert = (...parts: readonly Partial<HistoryRecord>[]) => {
+      const at = unreadable.findIndex(({ op, hash }) => op === "send" && hash === message(3).hash);
+      const about = {
+        t: unreadable[at]!.t,
+        type: "ok",
+        op: "pass",
+        user: ann,
+        device: tablet,
+        conversation: chat,
+      } as const;
+      return unreadable.toSpliced(at, 0, ...parts.map((part) => ({ ...about, ...part })));
+    };
+    expect(verdictOf(insert(unread))).toMatchObject({ valid: false, lost: 2, unreadable: 1 });
+    expect(verdictOf(insert(lost, unread))).toMatchObject({ valid: true, lost: 0, unreadable: 1 });
+    const anew = [
+      { op: "leave", seq: 4 },
+      { op: "enter", seq: 4 },
+    ] as const;
+    expect(verdictOf(insert(lost, ...anew))).toMatchObject({ valid: false, lost: 1 });
+  });
+
+  test("a device that was revoked owes nothing", () => {
+    const revoked = tabletFrom(3, "leave", { op: "revoke" }).filter(
+      ({ op, device }) => device !== tablet || (op !== "final" && op !== "view"),
+    );
+    expect(verdictOf(without(revoked, 2, 3, 4))).toMatchObject({ valid: true, lost: 0 });
   });
 });
 

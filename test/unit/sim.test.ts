@@ -66,7 +66,7 @@ describe("a broken rule is noticed:", () => {
 
 async function firstToNotice(name: BreakName): Promise<number | undefined> {
   for (let seed = 1; seed <= BREAK_WITHIN_SEEDS; seed++) {
-    const { problems } = await simulate(seed, name);
+    const { problems } = await simulate(seed, { sabotage: name, mls: "fake" });
     if (problems.length > 0) return seed;
   }
   return undefined;

@@ -5,18 +5,21 @@ import { ulid } from "ulid";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Env } from "../../durable-objects/runtime/env.ts";
 import { removeRecords } from "../../durable-objects/runtime/removal.ts";
+import { viewGroup } from "../../shared/api/encryption.ts";
 import * as people from "../../shared/api/people.ts";
 import { deleteAccount, type Removal } from "../../shared/api/rights.ts";
 import { keySet } from "../../shared/api/service.ts";
 import { refreshSession } from "../../shared/api/session.ts";
+import { decodeCertificate } from "../../shared/certificate.ts";
 import { directConversation } from "../../shared/ids.ts";
-import { CODE_RESEND_MS, personBuckets } from "../../shared/limits.ts";
+import { CODE_RESEND_MS, personBuckets, RETENTION_MS } from "../../shared/limits.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
 import { phoneHashOf } from "../../workers/gateway/sign-in/phone.ts";
 import { type Account, call, newPhone, requestOf, signUp } from "./accounts.ts";
 import { ask, refusalOf } from "./asking.ts";
 import { eventually, newDevice, type TestDevice } from "./device.ts";
-import { conversation, person, tablesOf } from "./objects.ts";
+import { MlsDevice, mls } from "./mls-device.ts";
+import { conversation, entriesFor, fireAlarm, openGroup, person, tablesOf } from "./objects.ts";
 import { everythingStored, placesOf, storedOutsideObjects } from "./storage-scan.ts";
 
 const CONFIRMED = { confirm: "remove my account" };
@@ -87,8 +90,9 @@ async function givePushes(): Promise<void> {
 async function giveConversations(devices: { alice: TestDevice; bob: TestDevice }): Promise<string> {
   const group = ulid();
   const members = [alice.user, bob.user, carol.user];
-  await conversation(group).createGroup({ members, requestId: "r" });
+  await openGroup(group, members);
   const chat = directConversation(alice.user, bob.user);
+  await openGroup(chat);
   await devices.alice.connect();
   await devices.alice.send(chat, MARKS.text);
   await devices.alice.send(group, MARKS.text);
@@ -137,6 +141,37 @@ describe("removing an account", () => {
     await devices.bob.send(group, "still here");
     await devices.bob.leave();
     expect(placesOf(await stored(), searched)).toEqual([]);
+  });
+
+  it("R14 is named in a group by commits alone, which others need, and by nothing after a month", {
+    timeout: 30_000,
+  }, async () => {
+    const group = ulid();
+    const [ofAlice, ofBob, ofCarol] = [await MlsDevice.of(alice), await MlsDevice.of(bob), await MlsDevice.of(carol)];
+    const founded = await ofBob.found(group, await ofAlice.addable(), await ofCarol.addable());
+    const alices = await ofAlice.joinExternally(group);
+    await ofAlice.submitted(group, { ...alices, tree: new Uint8Array([...alices.tree, ...new Uint8Array(70_000)]) });
+    const marks = [alice.user, alice.device];
+    const places = async () => placesOf(await everythingStored([alice.user, bob.user, carol.user, group]), marks);
+    expect(await places()).toContainEqual(expect.stringMatching(/^MEDIA .*tree$/));
+    await remove(alice);
+    const log = expect.stringMatching(/^CONVERSATION \w+ log_\d+_\d+$/);
+    await vi.waitFor(async () => expect(await places()).toEqual([log]));
+    expect(await refusalOf(viewGroup, carol, { params: { conversation: group } })).toBe("not_found");
+
+    const [entry] = await entriesFor(bob.user, group, 1);
+    const opened = await mls.open(founded, entry!.body);
+    const bobs = opened.kind === "commit" ? opened.group : founded;
+    const theirs = bobs.members.filter(({ credential }) => decodeCertificate(credential).user === alice.user);
+    const removing = await ofBob.commit(bobs, { remove: theirs.map(({ leaf }) => leaf) });
+    expect(await ofBob.submitted(group, removing)).toBe(3);
+    expect(await ofCarol.viewGroup(group)).toMatchObject({ epoch: 3 });
+    expect(await places()).toEqual([log]);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + RETENTION_MS + 1_000 });
+    await eventually(async () => {
+      await fireAlarm(conversation(group));
+      expect(await places()).toEqual([]);
+    });
   });
 
   it("takes nothing of others", async () => {

@@ -27,7 +27,7 @@ export interface Asked {
   /** Access or link token. */
   readonly token?: string;
   readonly params?: Record<string, string>;
-  /** Sent as JSON; of any shape, for tests of bad input. */
+  /** Sent as JSON, of any shape, for tests of bad input; bytes as they are. */
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
   readonly host?: string;
@@ -40,14 +40,15 @@ export function call(endpoint: Endpoint, asked: Asked = {}): Promise<Response> {
 /** For a gateway of one's own, with other settings. */
 export function requestOf({ method, path }: Endpoint, { token, params = {}, body, headers, host }: Asked): Request {
   const filled = path.replace(/:(\w+)/g, (_, name: string) => params[name] ?? "");
+  const isBytes = body instanceof Uint8Array;
   return new Request(`${host ?? HOST}${filled}`, {
     method: method.toUpperCase(),
     headers: {
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
-      ...(body !== undefined && { "content-type": "application/json" }),
+      ...(body !== undefined && { "content-type": isBytes ? "application/octet-stream" : "application/json" }),
       ...headers,
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body: isBytes ? body : JSON.stringify(body) }),
   });
 }
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { expect } from "vitest";
-import type { AnswerOf, Endpoint } from "../../shared/api/endpoint.ts";
+import { type AnswerOf, bytes, type Endpoint } from "../../shared/api/endpoint.ts";
 import { type Account, type Asked, call } from "./accounts.ts";
 
 /** Asking in somebody's name over HTTP. */
@@ -8,6 +8,7 @@ import { type Account, type Asked, call } from "./accounts.ts";
 /** What an endpoint answers, which has to be all that its schema says and nothing else. */
 export async function ask<E extends Endpoint>(endpoint: E, account: Account, asked: Asked = {}): Promise<AnswerOf<E>> {
   const response = await call(endpoint, { token: account.accessToken, ...asked });
+  if (endpoint.answer === bytes && response.ok) return (await response.bytes()) as AnswerOf<E>;
   const text = await response.text();
   expect({ status: response.status, text }).toMatchObject(
     endpoint.answer ? { status: 200 } : { status: 204, text: "" },

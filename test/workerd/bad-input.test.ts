@@ -21,8 +21,9 @@ import {
 import type { ErrorFrame } from "../../shared/protocol/down.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
 import { issueToken } from "../../workers/gateway/auth/tokens.ts";
+import { commit, sealedBytes } from "../sealed.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
-import { alarmOf, conversation, logOf, person, tablesOf } from "./objects.ts";
+import { alarmOf, conversation, logOf, openGroup, person, tablesOf } from "./objects.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -55,6 +56,7 @@ async function expectUnharmed({ mallory, bob, chat }: Scene): Promise<void> {
   expect(bob.of("receipt").filter((frame) => frame.delivered > 1 || frame.read > 1)).toEqual([]);
 }
 
+const newOwner = () => ({ user: ulid(), device: ulid() });
 const idAt = (ms: number) => ulid(ms);
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -250,7 +252,7 @@ describe("R6 what is not mine looks like what does not exist", () => {
   it.each(["send", "ack", "read", "sync", "typing"])("%s", async (type) => {
     const [eve, alice, bob] = await newFriends(3);
     const [chat, group] = [directConversation(alice.user, bob.user), ulid()];
-    await conversation(group).createGroup({ members: [alice.user, bob.user], requestId: "r" });
+    await openGroup(group, [alice.user, bob.user]);
     await Promise.all([eve.connect(), alice.connect()]);
     await alice.send(chat, "private");
     await alice.send(group, "private");
@@ -308,7 +310,7 @@ describe("what a frame claims of its sender", () => {
       watermark: { read: 99 },
       requestId: "x",
     };
-    s.mallory.raw(send({ id: s.mallory.newId(), conversation: s.chat, ...claims }, bytes("hi"))[0]!);
+    s.mallory.raw(send({ id: s.mallory.newId(), conversation: s.chat, ...claims }, sealedBytes(s.chat, 1, "hi"))[0]!);
     await s.bob.texts(1);
     expect(s.bob.of("message")).toMatchObject([{ seq: 2, user: s.mallory.user, device: s.mallory.device }]);
     expect(s.bob.of("message")[0]!.at).toBeGreaterThan(1_000);
@@ -419,7 +421,8 @@ describe("floods", () => {
     vi.setSystemTime(Date.now());
     const ids = Array.from({ length: SENDS_PER_MINUTE + 20 }, () => s.mallory.newId());
     const sendFrom = (index: number) => {
-      for (const id of ids.slice(index)) s.mallory.up({ type: "send", id, conversation: s.chat }, bytes(id));
+      for (const id of ids.slice(index))
+        s.mallory.up({ type: "send", id, conversation: s.chat }, sealedBytes(s.chat, 1, id));
     };
     sendFrom(0);
     await s.mallory.settled();
@@ -442,7 +445,7 @@ describe("floods", () => {
     await tablet.sync("all");
     vi.setSystemTime(Date.now());
     for (let count = 0; count < SENDS_PER_MINUTE; count++) {
-      s.mallory.up({ type: "send", id: s.mallory.newId(), conversation: s.chat }, bytes("x"));
+      s.mallory.up({ type: "send", id: s.mallory.newId(), conversation: s.chat }, sealedBytes(s.chat, 1, "x"));
     }
     await s.mallory.settled();
     await expect(tablet.send(s.chat, "one more")).rejects.toThrow("rate_limited");
@@ -462,7 +465,8 @@ describe("floods", () => {
       await answered.promise;
       return append.call(this, call);
     });
-    const body = new Uint8Array(MAX_BODY_BYTES);
+    const framing = sealedBytes(s.chat, 1, "").byteLength;
+    const body = sealedBytes(s.chat, 1, new Uint8Array(MAX_BODY_BYTES - framing));
     const fitting = Math.ceil(MAX_WAITING_SEND_BYTES_PER_USER / MAX_BODY_BYTES);
     const ids = Array.from({ length: fitting + 5 }, () => s.mallory.newId());
     for (const id of ids) s.mallory.up({ type: "send", id, conversation: s.chat }, body);
@@ -575,10 +579,18 @@ describe("a call between objects with malformed arguments is rejected, and the o
     },
     putWatermark: { nothing: () => null, "a text": () => "x" },
     signalTyping: { "no user": () => ({ requestId: "r" }) },
-    createGroup: {
-      "no members": () => ({ members: [], requestId: "r" }),
-      "more members than may be": () => ({ members: Array.from({ length: 1_025 }, () => ulid()), requestId: "r" }),
+    submitCommit: {
+      nothing: () => undefined,
+      "a leaf that is none": (s) => commit(s.chat, s.mallory, { id: ulid(), epoch: 1, leaf: -1 }),
+      "more adds than may be": (s) =>
+        commit(s.chat, s.mallory, { id: ulid(), epoch: 1, leaf: 0, adds: Array(65).fill({ ...newOwner() }) }),
+      "more removes than may be": (s) =>
+        commit(s.chat, s.mallory, { id: ulid(), epoch: 1, leaf: 0, removes: Array(1_025).fill(1) }),
+      "a tree that is a number": (s) =>
+        commit(s.chat, s.mallory, { id: ulid(), epoch: 1, leaf: 0, tree: 1 as unknown as string }),
     },
+    readGroup: { "no user": () => ({}) },
+    readEpoch: { "a place that is none": (s) => ({ user: s.mallory.user, seq: 0 }) },
   };
   const onPerson: Record<string, Record<string, (s: Scene) => unknown>> = {
     deliver: {

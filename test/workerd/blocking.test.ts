@@ -1,8 +1,7 @@
-import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
-import { conversation, crash, logOf, person, rowsOf, sendsToQueue, tablesOf } from "./objects.ts";
+import { conversation, crash, logOf, openGroup, person, rowsOf, sendsToQueue, tablesOf } from "./objects.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -132,6 +131,7 @@ describe("R12 a stranger", () => {
   it("sees no tick but ✓ until they are accepted, and then all", async () => {
     const [alice, bob] = [await (await newDevice()).connect(), await (await newDevice()).connect()];
     const chat = directConversation(alice.user, bob.user);
+    await openGroup(chat);
     await alice.send(chat, "hello");
     await bob.texts(1);
     bob.read(chat, 1);
@@ -188,7 +188,7 @@ describe("R14 a person who is removed", () => {
     for (const device of [alice, bob, carol]) await device.connect();
     const group = alice.newId();
     const members = [alice.user, bob.user, carol.user];
-    await env.CONVERSATION.getByName(group).createGroup({ members, requestId: "r" });
+    await openGroup(group, members);
     await alice.send(group, "mine");
     await bob.send(group, "yours");
     await eventually(() => expect(carol.received).toHaveLength(2));

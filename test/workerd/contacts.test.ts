@@ -7,6 +7,7 @@ import { MAX_CONTACTS_PER_USER } from "../../shared/limits.ts";
 import { type Account, call, signUp } from "./accounts.ts";
 import { ask, refusalOf } from "./asking.ts";
 import { newDevice } from "./device.ts";
+import { openGroup } from "./objects.ts";
 
 let alice: Account;
 let bob: Account;
@@ -31,8 +32,10 @@ const blockedBy = async (account: Account) => (await ask(people.listBlocked, acc
 
 /** Somebody writes to somebody else, over a socket. */
 async function writes(from: Account, to: Account): Promise<void> {
+  const chat = directConversation(from.user, to.user);
+  await openGroup(chat);
   const device = await (await newDevice(from.user)).connect();
-  await device.send(directConversation(from.user, to.user), "hello");
+  await device.send(chat, "hello");
   await device.leave();
 }
 

@@ -8,8 +8,9 @@ import { UserObject } from "../../durable-objects/user/object.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { FAN_OUT_HOLD_MEMBERS } from "../../shared/limits.ts";
 import type { Append, Entry } from "../../shared/rpc.ts";
+import { sealedBytes } from "../sealed.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
-import { alarmOf, conversation, crash, fireAlarm, logOf, sendsToQueue, storedDevice } from "./objects.ts";
+import { alarmOf, conversation, crash, fireAlarm, logOf, openGroup, sendsToQueue, storedDevice } from "./objects.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -113,7 +114,7 @@ describe("a conversation that crashes between commit and fan-out", () => {
       handle.call(this, event, now);
       return [];
     });
-    alice.up({ type: "send", id, conversation: chat }, new TextEncoder().encode("hello"));
+    alice.up({ type: "send", id, conversation: chat }, sealedBytes(chat, 1, "hello"));
     await eventually(async () => expect(await logOf(conversation(chat))).toEqual([{ seq: 1, id }]));
     expect(alice.of("sent")).toEqual([]);
     stopped.mockRestore();
@@ -151,7 +152,7 @@ describe("a conversation that cannot be reached", () => {
     const append = vi.spyOn(ConversationObject.prototype, "append").mockRejectedValue(new Error("down"));
     const ids = Array.from({ length: 5 }, () => alice.newId());
     const send = (index: number) =>
-      alice.up({ type: "send", id: ids[index]!, conversation: chat }, new TextEncoder().encode(`${index}`));
+      alice.up({ type: "send", id: ids[index]!, conversation: chat }, sealedBytes(chat, 1, `${index}`));
     for (const index of [0, 1, 2, 3]) send(index);
     await eventually(() => expect(alice.of("error").map((error) => error.id)).toEqual(ids.slice(0, 4)));
     expect(alice.of("error").every((error) => typeof error.retry === "number")).toBe(true);
@@ -285,17 +286,16 @@ describe("a core that throws after it has written", () => {
 
   it("leaves no alarm behind that was set in the same event", async () => {
     const members = Array.from({ length: FAN_OUT_HOLD_MEMBERS + 4 }, () => ulid());
-    const group = conversation(ulid());
-    await group.createGroup({ members, requestId: "r" });
+    const name = ulid();
+    await openGroup(name, members);
     throwOnce(ConversationCore.prototype as unknown as Core, onAppend);
     const call: Append = {
       user: members[0]!,
-      messages: [{ id: ulid(), device: ulid(), body: new Uint8Array([1]) }],
+      messages: [{ id: ulid(), device: ulid(), body: sealedBytes(name, 1, "hello") }],
       watermark: { delivered: 0, read: 0, kept: 0 },
       requestId: "r",
     };
-    const name = group.name!;
-    await expect(Promise.resolve(group.append(call))).rejects.toThrow();
+    await expect(Promise.resolve(conversation(name).append(call))).rejects.toThrow();
     expect(await alarmOf(conversation(name))).toBeNull();
     expect(await logOf(conversation(name))).toEqual([]);
     expect(await conversation(name).append(call)).toMatchObject({ results: [{ ok: true, seq: 1 }] });
@@ -325,7 +325,7 @@ describe("calls that come twice", () => {
   it("R3 append: the same place and time, one entry", async () => {
     const { alice, bob, chat } = await pair();
     await alice.send(chat, "first");
-    const message = { id: alice.newId(), device: alice.device, body: new TextEncoder().encode("hello") };
+    const message = { id: alice.newId(), device: alice.device, body: sealedBytes(chat, 1, "hello") };
     const call = { user: alice.user, messages: [message], watermark: nothing, requestId: "r" };
     const [once, twice] = [await conversation(chat).append(call), await conversation(chat).append(call)];
     expect(twice).toEqual(once);
@@ -338,7 +338,7 @@ describe("calls that come twice", () => {
 
   it("R3 the same message twice in one append has one place", async () => {
     const { alice, chat } = await pair();
-    const message = { id: alice.newId(), device: alice.device, body: new TextEncoder().encode("hello") };
+    const message = { id: alice.newId(), device: alice.device, body: sealedBytes(chat, 1, "hello") };
     const call = { user: alice.user, messages: [message, message], watermark: nothing, requestId: "r" };
     const { results } = await conversation(chat).append(call);
     expect(results.map((result) => result.ok && result.seq)).toEqual([1, 1]);

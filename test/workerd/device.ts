@@ -1,11 +1,14 @@
 import { env } from "cloudflare:workers";
 import { monotonicFactory, ulid } from "ulid";
 import { expect, vi } from "vitest";
+import { directConversation } from "../../shared/ids.ts";
 import { decodeDown, encodeUp, splitBodies } from "../../shared/protocol/codec.ts";
 import type { DownFrame, DownType } from "../../shared/protocol/down.ts";
 import type { Position, UpFrame } from "../../shared/protocol/up.ts";
 import { SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import { CONNECT_HEADER, type Connect } from "../../shared/rpc.ts";
+import { payloadOf, sealedBytes } from "../sealed.ts";
+import { openGroup } from "./objects.ts";
 
 /** Waits until the check holds: looks often, so that tests are as fast as what they test. */
 export function eventually<T>(check: () => T | Promise<T>, timeout = 4_000): Promise<T> {
@@ -120,7 +123,7 @@ export class TestDevice {
 
   /** Sends a text and waits for its ✓ or its refusal. */
   async send(conversation: string, text: string, id = this.newId()): Promise<{ id: string; seq: number }> {
-    this.up({ type: "send", id, conversation }, new TextEncoder().encode(text));
+    this.up({ type: "send", id, conversation }, sealedBytes(conversation, 1, text));
     const answer = await eventually(() => {
       const error = this.of("error").find((frame) => frame.id === id);
       const sent = this.of("sent")
@@ -159,9 +162,8 @@ export class TestDevice {
     if (data === "pong") return;
     const { frame, body } = decodeDown(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer));
     this.frames.push(frame);
-    const decoder = new TextDecoder();
     if (frame.type === "message") {
-      this.received.push({ ...frame, text: decoder.decode(body) });
+      this.received.push({ ...frame, text: payloadOf(body) });
       if (this.acksAtOnce) this.ack(frame.conversation, frame.seq);
     }
     if (frame.type !== "entries") return;
@@ -170,7 +172,7 @@ export class TestDevice {
       body,
     );
     frame.entries.forEach((entry, index) => {
-      this.received.push({ ...entry, text: decoder.decode(bodies[index]) });
+      this.received.push({ ...entry, text: payloadOf(bodies[index]!) });
     });
     if (this.acksAtOnce) this.ack(frame.conversation, frame.through);
   }
@@ -182,12 +184,16 @@ export async function newDevice(user?: string): Promise<TestDevice> {
 
 type Devices<Count extends 2 | 3> = Count extends 2 ? [TestDevice, TestDevice] : [TestDevice, TestDevice, TestDevice];
 
-/** A device each of people who have accepted each other: strangers are told nothing of their messages (R12). */
+/**
+ * A device each of people who have accepted each other, for strangers are told nothing of their messages (R12), and who may
+ * write to each other at once.
+ */
 export async function newFriends<Count extends 2 | 3>(count: Count): Promise<Devices<Count>> {
   const devices = await Promise.all(Array.from({ length: count }, () => newDevice()));
   for (const { stub, user } of devices) {
     const others = devices.filter((other) => other.user !== user);
     for (const { user: peer } of others) await stub.setPeer({ peer, change: "accept", requestId: "r" });
+    for (const { user: peer } of others) if (user < peer) await openGroup(directConversation(user, peer));
   }
   return devices as Devices<Count>;
 }

@@ -98,7 +98,15 @@ function upgrade(ticket: string): Promise<Response> {
 
 /** Which endpoints do not turn this token away. */
 async function opensTo(token: string): Promise<string[]> {
-  const params = { device: alice.device, user: bob.user, link: ulid() };
+  const params = {
+    device: alice.device,
+    user: bob.user,
+    link: ulid(),
+    conversation: ulid(),
+    seq: "1",
+    archive: ulid(),
+    number: "1",
+  };
   const asDevice = endpoints.filter(({ access }) => access === "device");
   const answers = await Promise.all(
     asDevice.map(async (endpoint) => {

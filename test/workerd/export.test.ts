@@ -3,16 +3,18 @@ import { drizzle } from "drizzle-orm/d1";
 import { strFromU8, unzipSync } from "fflate";
 import { ulid } from "ulid";
 import { beforeEach, describe, expect, it } from "vitest";
+import { beginArchive } from "../../shared/api/archives.ts";
 import * as people from "../../shared/api/people.ts";
 import { exportAccount } from "../../shared/api/rights.ts";
 import { directConversation } from "../../shared/ids.ts";
-import { personBuckets } from "../../shared/limits.ts";
+import { ARCHIVE_CHUNK_BYTES, personBuckets } from "../../shared/limits.ts";
 import { changeProfile } from "../../workers/gateway/database/profiles.ts";
 import { insertUser } from "../../workers/gateway/database/users.ts";
 import { phoneHashOf } from "../../workers/gateway/sign-in/phone.ts";
 import { type Account, call, newPhone, signUp } from "./accounts.ts";
 import { ask, PAYLOADS, refusalOf } from "./asking.ts";
 import { newDevice } from "./device.ts";
+import { openGroup } from "./objects.ts";
 
 let phone: string;
 let alice: Account;
@@ -87,7 +89,9 @@ describe("the export of an account", () => {
     await ask(people.report, alice, { body: { user: mallory.user, reason: "spam", evidence: "a.b.c.d.e" } });
     await deviceOf.connect();
     const conversation = directConversation(alice.user, bob.user);
+    await openGroup(conversation);
     await deviceOf.send(conversation, "a text of bob's");
+    await ask(beginArchive, alice, { params: { archive: "A".repeat(22) }, body: { chunks: 2 } });
     const contacts = { audience: "contacts", except: [] };
     expect(JSON.parse((await archiveOf(alice)).json)).toEqual({
       exportedAt: time,
@@ -115,6 +119,7 @@ describe("the export of an account", () => {
         about: { audience: "except", except: [{ user: carol.user, name: "" }] },
       },
       devices: [expect.objectContaining({ device: alice.device, name: "test", addedAt: time, isOnline: false })],
+      archives: [{ begunAt: time, roomInBytes: 2 * ARCHIVE_CHUNK_BYTES, isBackup: false }],
       contacts: [{ user: carol.user, name: "", username: null, addedAt: time }],
       blocked: [{ user: mallory.user, name: "" }],
       requests: [{ user: bob.user, name: "Bob" }],

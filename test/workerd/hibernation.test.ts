@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { ConversationObject } from "../../durable-objects/conversation/object.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_OFFENCES_PER_MINUTE, SENDS_PER_MINUTE } from "../../shared/limits.ts";
+import { sealedBytes } from "../sealed.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { conversation, sendsToQueue, storedDevice } from "./objects.ts";
 
@@ -166,7 +167,8 @@ describe("a person's object that has slept", () => {
   it("keeps counting what its person may send", async () => {
     const { alice, bob, chat } = await pair();
     vi.setSystemTime(Date.now());
-    const send = () => alice.up({ type: "send", id: alice.newId(), conversation: chat }, new Uint8Array([1]));
+    const body = sealedBytes(chat, 1, "hello");
+    const send = () => alice.up({ type: "send", id: alice.newId(), conversation: chat }, body);
     for (let count = 0; count < SENDS_PER_MINUTE; count++) send();
     await bob.texts(SENDS_PER_MINUTE);
     await alice.settled();

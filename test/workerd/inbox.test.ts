@@ -3,8 +3,9 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { meter } from "../../durable-objects/runtime/meter.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { MAX_DEVICES_PER_USER, SOCKET_SILENCE_MS } from "../../shared/limits.ts";
+import { sealedBytes } from "../sealed.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
-import { conversation, sendsToQueue, storedDevice } from "./objects.ts";
+import { conversation, openGroup, sendsToQueue, storedDevice } from "./objects.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -241,8 +242,8 @@ describe("a device that is away", () => {
 
 /** Many messages at once, as a person's object hands them in, without a device's send rate. */
 async function appendAll(chat: string, from: TestDevice, texts: readonly string[]): Promise<void> {
-  const encoder = new TextEncoder();
-  const messages = texts.map((text) => ({ id: from.newId(), device: from.device, body: encoder.encode(text) }));
+  const { device } = from;
+  const messages = texts.map((text) => ({ id: from.newId(), device, body: sealedBytes(chat, 1, text) }));
   const watermark = { delivered: 0, read: 0, kept: 0 };
   for (let at = 0; at < messages.length; at += 64) {
     const batch = messages.slice(at, at + 64);
@@ -301,7 +302,7 @@ describe("linking and revoking", () => {
     const { socket } = tablet;
     await phone.stub.revokeDevice({ device: tablet.device, requestId: "r" });
     try {
-      tablet.up({ type: "send", id: ulid(), conversation: chat }, new Uint8Array([1]));
+      tablet.up({ type: "send", id: ulid(), conversation: chat }, sealedBytes(chat, 1, "late"));
     } catch {
       expect(socket?.readyState).not.toBe(WebSocket.OPEN);
     }
@@ -423,6 +424,7 @@ describe("a conversation with oneself", () => {
     const tablet = await newDevice(phone.user);
     await Promise.all([phone.connect(), tablet.connect()]);
     const notes = directConversation(phone.user, phone.user);
+    await openGroup(notes);
     expect((await phone.send(notes, "milk")).seq).toBe(1);
     expect((await tablet.send(notes, "bread")).seq).toBe(2);
     expect(await tablet.texts(1)).toEqual(["milk"]);
@@ -439,9 +441,11 @@ describe("a conversation with oneself", () => {
   it("R9 asks for no push", async () => {
     const phone = await newDevice();
     await newDevice(phone.user);
+    const notes = directConversation(phone.user, phone.user);
+    await openGroup(notes);
     await phone.connect();
     const pushes = sendsToQueue();
-    await phone.send(directConversation(phone.user, phone.user), "milk");
+    await phone.send(notes, "milk");
     await phone.settled();
     expect(pushes).not.toHaveBeenCalled();
   });

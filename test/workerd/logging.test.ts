@@ -7,9 +7,10 @@ import { updateMe } from "../../shared/api/people.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { encodeUp } from "../../shared/protocol/codec.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../shared/protocol/version.ts";
+import { sealedBytes } from "../sealed.ts";
 import { type Account, call, newPhone, signUp } from "./accounts.ts";
 import { eventually } from "./device.ts";
-import { conversation, fireAlarm, person, sendsToQueue } from "./objects.ts";
+import { conversation, fireAlarm, openGroup, person, sendsToQueue } from "./objects.ts";
 
 /** Stands in for everything that only people may see; each thing gets one of its own. */
 const marker = (name: string) => `marker-${name}-${ulid()}`;
@@ -73,7 +74,7 @@ async function connect({ accessToken }: SignedIn, client: string) {
 }
 
 const sendText = (socket: WebSocket, chat: string, text: string) =>
-  socket.send(encodeUp({ type: "send", id: ulid(), conversation: chat }, new TextEncoder().encode(text)));
+  socket.send(encodeUp({ type: "send", id: ulid(), conversation: chat }, sealedBytes(chat, 1, text)));
 
 async function scene() {
   const secrets = Object.fromEntries(
@@ -84,6 +85,7 @@ async function scene() {
   const [alice, bob] = [await signIn(secrets.name!, secrets.device!), await signIn(secrets.peer!, secrets.device!)];
   const link = await connect(alice, secrets.client!.slice(0, 64));
   const chat = directConversation(alice.user, bob.user);
+  await openGroup(chat);
   return { secrets, alice, bob, link, chat };
 }
 

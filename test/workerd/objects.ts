@@ -1,8 +1,11 @@
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type MockInstance, vi } from "vitest";
-
+import { newMember } from "../../durable-objects/conversation/state.ts";
+import { ConversationStore } from "../../durable-objects/conversation/store.ts";
+import { WorkersStorage } from "../../durable-objects/runtime/workers-storage.ts";
 import type { PushJob } from "../../shared/push-job.ts";
+import type { Entry } from "../../shared/rpc.ts";
 import type { TestDevice } from "./device.ts";
 
 /** What a test does to an object from inside. */
@@ -29,6 +32,22 @@ export async function crash(stub: Stub): Promise<void> {
   }).catch(() => {});
 }
 
+/**
+ * Puts a conversation into its first epoch, in which `sealedBytes` seals. No commit stands in its log: these tests are about
+ * messages, and count places from 1. @param users of a group, its owner first
+ */
+export async function openGroup(id: string, users: readonly string[] = []): Promise<void> {
+  const stub = conversation(id);
+  await inside(stub, ({ storage }) => {
+    const store = new ConversationStore(new WorkersStorage(storage, null), id);
+    const state = store.load();
+    state.epoch ??= 1;
+    for (const user of users) state.members.set(user, newMember(0, user === users[0] ? "owner" : "member"));
+    store.save(state);
+  });
+  await evictDurableObject(stub as unknown as DurableObjectStub);
+}
+
 export const rowsOf = (stub: Stub, query: string): Promise<Record<string, SqlStorageValue>[]> =>
   inside(stub, (state) => state.storage.sql.exec(query).toArray());
 
@@ -44,6 +63,14 @@ export async function logOf(stub: Stub): Promise<{ seq: number; id: string }[]> 
     .flat()
     .map(({ seq, id }) => ({ seq: Number(seq), id: String(id) }))
     .sort((a, b) => a.seq - b.seq);
+}
+
+/** The first page of what somebody may read above a position. */
+export async function entriesFor(user: string, id: string, after = 0): Promise<Entry[]> {
+  const watermark = { delivered: 0, read: 0, kept: 0 };
+  const page = await conversation(id).readLog({ user, epoch: 1, after, watermark, notify: false, requestId: "r" });
+  if (!page.ok) throw new Error(page.code);
+  return page.entries;
 }
 
 /** A device's row as it is stored. */

@@ -8,6 +8,7 @@ import { isIn, visibleParts } from "../../workers/gateway/people/audience.ts";
 import { type Account, signUp } from "./accounts.ts";
 import { ask, OPERATORS, PAYLOADS, refusalOf } from "./asking.ts";
 import { newDevice } from "./device.ts";
+import { openGroup } from "./objects.ts";
 
 describe("who is in an audience", () => {
   it.each([
@@ -163,7 +164,9 @@ describe("privacy over HTTP", () => {
   it("shows a stranger who has written nothing more than the name until they are accepted", async () => {
     await set(alice, { seen: { audience: "everyone" } });
     const device = await (await newDevice(bob.user)).connect();
-    await device.send(directConversation(alice.user, bob.user), "hello");
+    const chat = directConversation(alice.user, bob.user);
+    await openGroup(chat);
+    await device.send(chat, "hello");
     expect(await view(bob, alice)).toEqual(nameAlone());
     await ask(people.acceptRequest, alice, towards(bob));
     expect(await view(bob, alice)).toMatchObject({ isOnline: false });

@@ -11,6 +11,7 @@ import {
   SEGMENT_ENTRIES,
 } from "../../shared/limits.ts";
 import type { Appended } from "../../shared/rpc.ts";
+import { sealedBytes } from "../sealed.ts";
 import { eventually, newDevice, newFriends, type TestDevice } from "./device.ts";
 import { alarmOf, conversation, crash, fireAlarm, logOf, storedDevice, tablesOf } from "./objects.ts";
 
@@ -139,7 +140,7 @@ describe("R10 what every device has acked", () => {
       });
       if (crashes) await crash(conversation(scene.chat));
       const append = async (id: string, text: string): Promise<Appended> => {
-        const message = { id, device: scene.alice.device, body: new TextEncoder().encode(text) };
+        const message = { id, device: scene.alice.device, body: sealedBytes(scene.chat, 1, text) };
         const call = { user: scene.alice.user, messages: [message], watermark: nothing, requestId: "r" };
         const { results } = await conversation(scene.chat).append(call);
         return results[0]!;
@@ -265,7 +266,7 @@ describe("the log's tables", () => {
       const messages = Array.from({ length: MAX_APPEND_MESSAGES }, () => ({
         id: alice.newId(),
         device: alice.device,
-        body: new Uint8Array([1]),
+        body: sealedBytes(chat, 1, "x"),
       }));
       ids.push(...messages.map((message) => message.id));
       await conversation(chat).append({ user: alice.user, messages, watermark: nothing, requestId: "r" });
@@ -276,7 +277,7 @@ describe("the log's tables", () => {
     expect(await logOf(conversation(chat))).toEqual(seqs.map((seq) => ({ seq, id: ids[seq - 1] })));
     await crash(conversation(chat));
     for (const seq of [1, SEGMENT_ENTRIES, SEGMENT_ENTRIES + 1, total]) {
-      const message = { id: ids[seq - 1]!, device: alice.device, body: new Uint8Array([1]) };
+      const message = { id: ids[seq - 1]!, device: alice.device, body: sealedBytes(chat, 1, "x") };
       const call = { user: alice.user, messages: [message], watermark: nothing, requestId: "r" };
       expect((await conversation(chat).append(call)).results).toMatchObject([{ ok: true, seq }]);
     }

@@ -1,5 +1,8 @@
 import { env, exports } from "cloudflare:workers";
+import { ulid } from "ulid";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { encodeHandover } from "../../client/history/handover.ts";
+import { makeAccountKey } from "../../client/identity/account-key.ts";
 import { Account, completeSignIn, MemoryStore, requestCode, signIn, signInByLink } from "../../client/index.ts";
 import { ACCESS_TOKEN_TTL_MS } from "../../shared/limits.ts";
 import { codeShown, HOST, newPhone, ORIGIN } from "./accounts.ts";
@@ -151,14 +154,27 @@ describe("devices", () => {
     const store = new MemoryStore();
     const pending = await signInByLink({ url: HOST, store, deviceName: "Laptop" });
     expect(await account.devices.view(pending.qr)).toMatchObject({ deviceName: "Laptop", state: "waiting" });
-    await account.devices.link(pending.qr, { payload: new Uint8Array([7]) });
-    const { account: laptop, payload } = await pending.linked();
+    const accountKey = await makeAccountKey();
+    const handover = { user: account.user, accountKey, backupKey: undefined, history: undefined };
+    await account.devices.link(pending.qr, { payload: encodeHandover(handover) });
+    const { account: laptop, accountKey: handed } = await pending.linked();
     expect(laptop).toMatchObject({ user: account.user, isNew: false });
-    expect(payload).toEqual(new Uint8Array([7]));
+    expect(handed).toEqual(accountKey);
     await laptop.devices.rename(laptop.device, "Old laptop");
     expect(await account.devices.list()).toMatchObject([{ name: "Phone" }, { name: "Old laptop", isCurrent: false }]);
     await account.devices.revoke(laptop.device);
     await expect(laptop.devices.list()).rejects.toMatchObject({ code: "signed_out" });
+  });
+
+  test("are not signed in to another account than the one that the other device names", async () => {
+    const { account } = await enter();
+    const store = new MemoryStore();
+    const pending = await signInByLink({ url: HOST, store, deviceName: "Laptop" });
+    const accountKey = await makeAccountKey();
+    const handover = { user: ulid(), accountKey, backupKey: undefined, history: undefined };
+    await account.devices.link(pending.qr, { payload: encodeHandover(handover) });
+    await expect(pending.linked()).rejects.toMatchObject({ code: "tampered" });
+    expect(await store.loadSession()).toBeUndefined();
   });
 });
 

@@ -2,6 +2,7 @@ import { ulid } from "ulid";
 import { describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
 import { joinBodies } from "../../shared/protocol/codec.ts";
+import { sealedBytes } from "../sealed.ts";
 import { newFriends, type TestDevice } from "./device.ts";
 
 /** Rising ids, as a device makes them. */
@@ -13,7 +14,7 @@ function sendTogether(
   ids: readonly string[],
   texts: readonly string[],
 ): void {
-  const bodies = texts.map((text) => new TextEncoder().encode(text));
+  const bodies = texts.map((text) => sealedBytes(conversation, 1, text));
   const messages = ids.map((id, index) => ({ id, length: bodies[index]!.byteLength }));
   device.up({ type: "sends", conversation, messages }, joinBodies(bodies));
 }

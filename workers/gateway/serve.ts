@@ -1,12 +1,14 @@
 import type { Context, Handler, Hono } from "hono";
 import * as v from "valibot";
-import type { AnswerOf, BodyOf, Endpoint, ParamsOf } from "../../shared/api/endpoint.ts";
+import { type AnswerOf, type BodyOf, bytes, type Endpoint, type ParamsOf } from "../../shared/api/endpoint.ts";
 import { Refusal } from "../../shared/errors.ts";
 import { admit } from "./auth/admission.ts";
 import { authenticate, authenticateLink } from "./auth/bearer.ts";
 import type { Caller, LinkCaller } from "./auth/tokens.ts";
 import type { GatewayTypes } from "./context.ts";
 import { type Database, openDatabase } from "./database/database.ts";
+import { limitBody } from "./limit-body.ts";
+import { BYTES, readBytes } from "./read-bytes.ts";
 import { readJson } from "./read-json.ts";
 
 /** A request that was authenticated, admitted and decoded as its endpoint says. */
@@ -20,25 +22,29 @@ export interface Call<E extends Endpoint = Endpoint> {
   readonly db: Database;
 }
 
-/** Answers what the endpoint's schema says: JSON, nothing (204), or a response of its own. */
+/** Answers what the endpoint's schema says: JSON, bytes, nothing (204), or a response of its own. */
 export type Serve<E extends Endpoint> = (call: Call<E>) => Promise<AnswerOf<E> | Response>;
 
 /** Mounts an endpoint: nothing reaches its handler that the endpoint does not describe. */
 export function serve<const E extends Endpoint>(gateway: Hono<GatewayTypes>, endpoint: E, handle: Serve<E>): void {
-  gateway.on(endpoint.method, endpoint.path, handlerOf(endpoint, handle));
+  gateway.on(endpoint.method, endpoint.path, limitBody(endpoint), handlerOf(endpoint, handle));
 }
 
 function handlerOf<E extends Endpoint>(endpoint: E, handle: Serve<E>): Handler<GatewayTypes> {
   return async (c) => {
     const caller = await callerOf(endpoint, c);
     const params = endpoint.params ? decodeParams(endpoint.params, c.req.param()) : undefined;
-    const body = endpoint.body ? await readJson(c, endpoint.body) : undefined;
+    const body = endpoint.body && (await (endpoint.body === bytes ? readBytes(c) : readJson(c, endpoint.body)));
     const { db, bookmark } = openDatabase(c);
     const call = { c, requestId: c.var.requestId, params, body, caller, db };
-    const answer = await handle(call as Call<E>);
+    const handled = handle(call as Call<E>);
+    // The platform would stop in the middle when whoever asks goes away: what was stored would be left behind, named by nothing.
+    if (endpoint.method !== "get") c.executionCtx.waitUntil(handled.catch(() => {}));
+    const answer = await handled;
     const reached = bookmark();
     if (reached !== undefined) c.header("sandpiper-bookmark", reached);
     if (answer instanceof Response) return answer;
+    if (endpoint.answer === bytes) return c.body(answer as Uint8Array<ArrayBuffer>, 200, { "content-type": BYTES });
     return answer === undefined ? c.body(null, 204) : c.json(answer as object);
   };
 }

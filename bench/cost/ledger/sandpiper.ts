@@ -12,13 +12,15 @@ import { decodeDown, encodeUp } from "../../../shared/protocol/codec.ts";
 import type { DownFrame } from "../../../shared/protocol/down.ts";
 import type { UpFrame } from "../../../shared/protocol/up.ts";
 import { SUBPROTOCOL, TICKET_PREFIX } from "../../../shared/protocol/version.ts";
+import { sealedBytes } from "../../../test/sealed.ts";
 import { type Account, call, signUp } from "../../../test/workerd/accounts.ts";
+import { openGroup } from "../../../test/workerd/objects.ts";
 import type { Design, Participant } from "./design.ts";
 import { Stage } from "./stage.ts";
 import { BODY_BYTES } from "./traffic.ts";
 
 const ORIGIN = "http://127.0.0.1";
-const body = new Uint8Array(BODY_BYTES).fill(7);
+const payload = new Uint8Array(BODY_BYTES).fill(7);
 
 /** Requests that reached the gateway; the platform bills each. */
 export const gatewayRequests = { count: 0 };
@@ -29,13 +31,14 @@ export class Sandpiper implements Design {
   readonly #stage = new Stage(stubOf);
   readonly #accounts: Account[] = [];
 
-  /** Everybody knows everybody: strangers would see no receipts. */
+  /** Everybody knows everybody, for strangers would see no receipts, and may write to them: groups cost once, not a message. */
   async signUp(): Promise<Participant> {
     countGatewayCalls();
     const account = await signUp();
     for (const other of this.#accounts) {
       await addToContacts(account, other);
       await addToContacts(other, account);
+      await openGroup(directConversation(account.user, other.user));
     }
     this.#accounts.push(account);
     this.#stage.enter(account.user);
@@ -95,7 +98,7 @@ class Device implements Participant {
     this.#opened(conversation);
     const id = ulid(Date.now());
     const sent = new Promise<void>((resolve) => this.#waiting.set(id, resolve));
-    this.#socket?.send(encodeUp({ type: "send", id, conversation }, body));
+    this.#socket?.send(encodeUp({ type: "send", id, conversation }, sealedBytes(conversation, 1, payload)));
     await sent;
   }
 
