@@ -92,7 +92,7 @@ function callScript({ name, args }: { name: string; args: unknown[] }): unknown 
 async function bundle(entry: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [entry],
-    ...{ bundle: true, write: false, format: "iife", globalName: "script", target: "es2023", sourcemap: "inline" },
+    ...{ bundle: true, write: false, format: "iife", globalName: "script", target: "es2023" },
   });
   return new TextDecoder().decode(outputFiles[0]?.contents);
 }
@@ -101,6 +101,8 @@ async function serve(script: string): Promise<Server> {
   const server = createServer(({ url }, response) => {
     const isScript = url === "/script.js";
     response.setHeader("content-type", `${isScript ? "text/javascript" : "text/html"}; charset=utf-8`);
+    // Each tab would fetch and compile it anew.
+    if (isScript) response.setHeader("cache-control", "max-age=600");
     response.end(isScript ? script : '<!doctype html><title>Sandpiper</title><script src="/script.js"></script>');
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));

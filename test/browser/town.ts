@@ -52,16 +52,14 @@ export class Town {
   }
 
   async close(): Promise<void> {
-    await this.leave();
+    for (const chat of this.#chats) await chat[Symbol.asyncDispose]();
     await this.#site.close();
     await this.#system.stop();
     rmSync(this.#directory, { recursive: true });
   }
 
-  /** Closes all tabs and ends everybody's connection. */
-  async leave(): Promise<void> {
-    for (const { page } of this.#tabs.splice(0)) if (!page.isClosed()) await page.close();
-    for (const chat of this.#chats.splice(0)) await chat[Symbol.asyncDispose]();
+  async closeTabs(): Promise<void> {
+    await Promise.all(this.#tabs.splice(0).map(({ page }) => page.close()));
   }
 
   /** Somebody new, signed in in the browser; their account has no other device. */
@@ -101,12 +99,10 @@ export class Town {
 
   /** They lead in the order in which they are opened. */
   async openTabs({ database }: BrowserDevice, count: number): Promise<ChatTab[]> {
-    const tabs: ChatTab[] = [];
-    for (let index = 0; index < count; index++) {
-      const tab = await this.openPage();
-      await tab.run.open(this.url, database);
-      await tab.run.connect();
-      tabs.push(tab);
+    const tabs = await Promise.all(Array.from({ length: count }, () => this.openPage()));
+    for (const { run } of tabs) {
+      await run.open(this.url, database);
+      await run.connect();
     }
     return tabs;
   }

@@ -154,9 +154,8 @@ export async function list(conversation: string): Promise<Line[]> {
   return linesOf(await chat.messages.list(conversation, { limit: 500 }));
 }
 
-export async function overview(): Promise<{ conversation: string; unread: number; last: string | undefined }[]> {
-  const all = await chat.conversations.list();
-  return all.map(({ conversation, unread, last }) => ({ conversation, unread, last: last && textOf(last) }));
+export async function unread(conversation: string): Promise<number | undefined> {
+  return (await chat.conversations.list()).find((overview) => overview.conversation === conversation)?.unread;
 }
 
 /** @returns its place */
@@ -263,10 +262,11 @@ export function signOut(): Promise<void> {
 }
 
 /** What others write, as a bot hears it. */
-export async function firstIncoming(count: number): Promise<string[]> {
+export async function firstIncoming(conversation: string, count: number): Promise<string[]> {
   const texts: string[] = [];
   for await (const { message } of chat.events()) {
-    if (isText(message.content) && texts.push(message.content.text) === count) break;
+    if (message.conversation !== conversation || !isText(message.content)) continue;
+    if (texts.push(message.content.text) === count) break;
   }
   return texts;
 }
