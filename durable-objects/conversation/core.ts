@@ -154,8 +154,9 @@ export class ConversationCore {
     this.#held.push({ call, reply: { results }, upTo, since: now });
   }
 
+  /** @param isDecisive a commit: whoever has made it finds it in the log, and does not hand it in again if no answer comes */
   #commit(fresh: readonly Entry[], now: number, isDecisive = false): void {
-    if (!this.#isHeld) this.#owe(now);
+    if (!this.#isHeld || isDecisive) this.#owe(now);
     const segments = this.#store.segments.length;
     if (this.#store.append(fresh, this.#state, isDecisive)) this.#stored();
     else if (this.#state.owedAbove !== null && !this.#isOwedStored) this.#saveState();
@@ -288,6 +289,8 @@ export class ConversationCore {
     if (event.reply?.state === "gone") return [...effects, ...this.#gone(event.user)];
     if (event.reply) this.#learn(event.user, event.reply.watermark);
     else armBy(this.#storage, now + FAN_OUT_RETRY_MS);
+    // Where members are many the next message will owe again anyway.
+    if (this.#isHeld && this.#fanOut.isDone) this.#state.owedAbove = null;
     const dormant = dormantOf(this.#state).size - this.#storedDormant.size;
     if (dormant >= DORMANT_WORTH_A_ROW) this.#saveLater(now);
     return effects;
@@ -359,7 +362,7 @@ export class ConversationCore {
   #alarm(now: number): ConversationEffect[] {
     this.#fanOut.retry();
     if (!this.#fanOut.isDone) this.#owe(now);
-    else if (this.#state.owedAbove !== null) {
+    else if (this.#state.owedAbove !== null || this.#isOwedStored) {
       this.#state.owedAbove = null;
       this.#isUnsaved = true;
     }

@@ -404,7 +404,7 @@ export class App implements DeviceEnd {
     else if (event.type === "keys_low") this.#inBackground(this.encryption.refill());
     else if (event.type === "behind") this.#inBackground(this.encryption.membership.verify(event.conversation));
     else if (event.type === "alert") {
-      if (event.kind === "device_added" || event.kind === "device_removed") this.#inBackground(this.#reconcile());
+      if (event.kind === "device_added" || event.kind === "device_removed") this.#device.reconcile();
     } else if (event.type === "state" && event.state === "closed") this.#device.closed(event.code ?? "closed");
   }
 
@@ -419,6 +419,7 @@ export class App implements DeviceEnd {
     this.pursueWishes();
   }
 
+  /** Once it knows of all conversations that there are. */
   enter(): void {
     if (this.#device.hasEntered || this.#state?.caughtUp !== true) return;
     this.#device.hasEntered = true;
