@@ -39,6 +39,7 @@ export default defineConfig({
         },
       },
       {
+        logLevel: "error",
         plugins: [cloudflareTest({ wrangler: { configPath: "./bench/cost/wrangler.toml" }, miniflare: { bindings } })],
         test: {
           name: "cost",

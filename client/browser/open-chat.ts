@@ -36,7 +36,7 @@ export interface TabChat extends Omit<Chat, "devices" | "backup"> {
 /**
  * Opens the chat of the device that is signed in, in this tab and in any other that does the same: together they are one device,
  * with one connection. One tab leads, and when it is closed or crashes another one does; nobody who uses the chat needs to
- * know. What was asked for is done once, whoever leads in the end.
+ * know. A message is sent once, whoever leads in the end.
  * @throws ChatError `signed_out`, if no session is stored; as `Chat.open`
  */
 export async function openChat({ url, store, cookie = false, ...options }: OpenChatOptions): Promise<TabChat> {

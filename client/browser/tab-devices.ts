@@ -27,6 +27,7 @@ export class TabDevices implements Omit<Devices, "stop"> {
     return this.#account.view(qr);
   }
 
+  /** The next leader may be refused what the one before has done and not answered: the device is in all the same. */
   link(qr: string, { history = true, signal, onProgress }: LinkDeviceOptions = {}): Promise<void> {
     return this.#showing(onProgress, () =>
       runTask(this.#follower, signal, (task) => this.#follower.ask("link", { ...task, qr, history })),
