@@ -1,10 +1,10 @@
 import type { AnswerOf, Endpoint } from "../shared/api/endpoint.ts";
 import { connectTicket, refreshSession } from "../shared/api/session.ts";
 import type { Session } from "../shared/api/sign-in.ts";
+import { toBase64url } from "../shared/base64url.ts";
 import type { DeviceId, UserId } from "../shared/ids.ts";
 import { ACCESS_TOKEN_TTL_MS } from "../shared/limits.ts";
 import { AuthorizedHttp, type Timed } from "./authorized-http.ts";
-import { toBase64url } from "./base64url.ts";
 import { ChatError, hasCode } from "./chat-error.ts";
 import type { TicketOptions } from "./credentials.ts";
 import type { Asked, Http } from "./http.ts";

@@ -1,5 +1,5 @@
+import { fromBase64url, toBase64url } from "../shared/base64url.ts";
 import { LINK_POLL_INTERVAL_MS } from "../shared/limits.ts";
-import { fromBase64url, toBase64url } from "./base64url.ts";
 import { ChatError } from "./chat-error.ts";
 import type { DirectionCipher } from "./link-cipher.ts";
 import type { Patience } from "./patience.ts";

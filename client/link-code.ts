@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { fromBase64url, toBase64url } from "../shared/base64url.ts";
 import { DeviceLinkId } from "../shared/ids.ts";
-import { fromBase64url, toBase64url } from "./base64url.ts";
 import { ChatError } from "./chat-error.ts";
 
 /** An uncompressed point of P-256 (SEC 1 §2.3.3). */

@@ -10,9 +10,9 @@ import {
 } from "../shared/api/devices.ts";
 import type { AnswerOf } from "../shared/api/endpoint.ts";
 import type { Session } from "../shared/api/sign-in.ts";
+import { toBase64url } from "../shared/base64url.ts";
 import type { DeviceLinkId } from "../shared/ids.ts";
 import { DEVICE_LINK_TTL_MS } from "../shared/limits.ts";
-import { toBase64url } from "./base64url.ts";
 import { ChatError } from "./chat-error.ts";
 import type { DeviceSession } from "./device-session.ts";
 import type { Http } from "./http.ts";

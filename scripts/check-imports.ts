@@ -13,6 +13,7 @@ type Room = {
 };
 
 const rooms: Room[] = [
+  { files: "shared/mls/**", imports: ["shared/**"], packages: ["ts-mls"] },
   { files: "shared/**", imports: [], packages: ["valibot", "ulid"] },
   { files: "durable-objects/runtime/**", imports: ["shared/**"] },
   // Objects never import each other: they meet in shared/rpc.ts.

@@ -112,8 +112,8 @@ export const KEY_PACKAGE_CLOCK_SKEW_MS = 24 * 3_600_000;
 export const MAX_MISSED_MESSAGES = 4_096;
 /** Keys that are kept for messages that were overtaken: no more can be than a device has in flight. */
 export const MAX_KEPT_MESSAGE_KEYS = 32;
-/** People whose claims on somebody's key packages are remembered; who has been quiet longest is forgotten first. */
-export const MAX_CLAIMANTS_PER_USER = 1_000;
+/** People whose claims on somebody's key packages are remembered, and as many who add them to groups; the quietest go first. */
+export const MAX_REQUESTERS_PER_USER = 1_000;
 
 // Backups
 /** Of records, before they are encrypted; a record is never cut in two. */
@@ -343,6 +343,8 @@ export type PersonBucket = keyof typeof personBuckets;
 
 /** Of one person's key packages, for each other person who asks. */
 export const claimBucket = { capacity: 50, refillMs: 1_800_000, whenStoreFails: "refuse" } as const satisfies Bucket;
+/** Of groups that one person is brought into, for each other person who does it: no fewer than they may claim key packages for. */
+export const additionBucket = { capacity: 50, refillMs: 1_800_000, whenStoreFails: "refuse" } as const satisfies Bucket;
 
 // Reading on the device
 /** Messages that are read from a store at once. */
@@ -386,8 +388,9 @@ export const MAX_MESSAGES_PER_ASK = 32;
 /** What a device asks for in one conversation in a day, and how often it asks for the same message. */
 export const MAX_ASKED_PER_DAY = 320;
 export const MAX_ASKS_PER_MESSAGE = 3;
-/** What a device says again in one conversation in a day. */
-export const MAX_SAID_AGAIN_PER_DAY = 320;
+/** What a device says again in one conversation in a day, to everybody together and to one person. */
+export const MAX_SAID_AGAIN_PER_DAY = 1_280;
+export const MAX_SAID_AGAIN_TO_ONE_PER_DAY = 320;
 /** What a device says again at most: with its base64url it has to fit into one content. */
 export const MAX_SAID_AGAIN_BYTES = 38 * 1024;
 /** Between finding that a message cannot be opened and asking for it; between being asked and answering, at most. */

@@ -8,6 +8,7 @@ import {
   MAX_BODY_BYTES,
   MAX_DEVICE_NAME_CHARS,
   MAX_KEY_PACKAGES_PER_UPLOAD,
+  MAX_LEAVES_PER_GROUP,
   MAX_PAGE_ENTRIES,
   MAX_REMOVES_PER_COMMIT,
   type PersonBucket,
@@ -72,7 +73,8 @@ export const Appended = v.variant("ok", [
   v.object({ ok: v.literal(false), id: MessageId, code: ErrorCode, retry: Retry }),
 ]);
 export type Appended = v.InferOutput<typeof Appended>;
-export type AppendReply = { results: Appended[] };
+/** `hasOrphans`: leaves of people who were erased are still in the group. */
+export type AppendReply = { results: Appended[]; hasOrphans?: true };
 
 /** Reads above `after` for one device, and wakes the member: from now on the conversation calls this user again. */
 export const ReadLog = v.object({
@@ -137,9 +139,17 @@ export type SignalTyping = v.InferOutput<typeof SignalTyping>;
 const Stored = v.union([v.instance(Uint8Array), v.string()]);
 export type Stored = v.InferOutput<typeof Stored>;
 
+/** MLS cipher suites (RFC 9420 §17.1; 83 is the X-Wing hybrid). */
+export const Suite = v.picklist([1, 83]);
+export type Suite = v.InferOutput<typeof Suite>;
+
 /** A device as a member of an MLS group, as its certificate names it. */
 export const LeafOwner = v.object({ user: UserId, device: DeviceId });
 export type LeafOwner = v.InferOutput<typeof LeafOwner>;
+
+/** SHA-256 of a leaf node (RFC 9420 §7.2), base64url: by it a leaf is known again. */
+const LeafDigest = v.pipe(v.string(), v.regex(/^[\w-]{43}$/));
+const AddedLeaf = v.object({ ...LeafOwner.entries, digest: LeafDigest });
 
 /**
  * A commit (RFC 9420 §12.4), read by the gateway. It is taken if its epoch is the conversation's and its changes are the
@@ -153,9 +163,15 @@ export const SubmitCommit = v.object({
   epoch: Cursor,
   /** The committer's leaf; null: the device joins by it (an external commit, RFC 9420 §12.4.3.2). */
   leaf: v.nullable(Cursor),
-  adds: v.pipe(v.array(LeafOwner), v.maxLength(MAX_ADDS_PER_COMMIT)),
+  /** What the committer's leaf is from now on. */
+  own: LeafDigest,
+  adds: v.pipe(v.array(AddedLeaf), v.maxLength(MAX_ADDS_PER_COMMIT)),
   /** Leaves. */
   removes: v.pipe(v.array(Cursor), v.maxLength(MAX_REMOVES_PER_COMMIT)),
+  /** Of the group info and the tree, both verified but for leaves that were there before. */
+  suite: Suite,
+  /** By index, as the tree has them; null where one is blank. */
+  leaves: v.pipe(v.array(v.nullable(LeafDigest)), v.maxLength(MAX_LEAVES_PER_GROUP)),
   /** What the log gets: the commit, or a reference to it where it is too large for a frame. */
   body,
   /** The commit itself, where the log has a reference. */
@@ -178,7 +194,7 @@ export type SubmitCommitReply =
 
 export const ReadGroup = v.object({ user: UserId });
 export type ReadGroup = v.InferOutput<typeof ReadGroup>;
-/** The group as it stands: whoever is a member can join from it. */
+/** The group as it stands: with group info and tree whoever is a member can join it. */
 export type ReadGroupReply =
   | { ok: false; code: ErrorCode }
   | {
@@ -186,8 +202,9 @@ export type ReadGroupReply =
       epoch: number;
       /** Where the commit that began this epoch stands. */
       seq: Seq;
-      groupInfo: Stored;
-      tree: Stored;
+      /** Absent until the next commit where they named somebody who was erased since. */
+      groupInfo?: Stored;
+      tree?: Stored;
       /** By leaf; null where one is blank, or nobody's. */
       leaves: (LeafOwner | null)[];
       /** Leaves of people who were erased. */
@@ -252,6 +269,15 @@ export type AskWatermarkReply = Watermark & { missingAbove: Cursor };
 export const AskWatermark = v.object({ conversation: ConversationId });
 export type AskWatermark = v.InferOutput<typeof AskWatermark>;
 
+/** Somebody brings this person into a conversation's group: whether they exist, and whether that is not too often. */
+export const AskAddition = v.object({
+  by: UserId,
+  /** The same one asked about again costs nothing. */
+  commit: MessageId,
+});
+export type AskAddition = v.InferOutput<typeof AskAddition>;
+export type AskAdditionReply = { ok: true } | { ok: false; code: "not_found" | "rate_limited"; retry: Retry };
+
 /** Where a device's refresh tokens have got: each is one generation of its family, and only the newest is good. */
 export const SessionRef = v.object({ family: v.string(), generation: Seq });
 export type SessionRef = v.InferOutput<typeof SessionRef>;
@@ -287,10 +313,6 @@ export type DeviceListed = {
   isOnline: boolean;
   place: string | undefined;
 };
-
-/** MLS cipher suites (RFC 9420 §17.1; 83 is the X-Wing hybrid). */
-export const Suite = v.picklist([1, 83]);
-export type Suite = v.InferOutput<typeof Suite>;
 
 /**
  * Key packages of one device, checked by the gateway. The first upload decides the person's account key; with another one it
@@ -473,6 +495,7 @@ export interface UserRpc {
   askWatermark(call: AskWatermark): Promise<AskWatermarkReply>;
   /** Whether this person exists: asked once, before the first message to them. */
   isRegistered(): Promise<boolean>;
+  askAddition(call: AskAddition): Promise<AskAdditionReply>;
   registerDevice(call: RegisterDevice): Promise<RegisterDeviceReply>;
   revokeDevice(call: RevokeDevice): Promise<RevokeDeviceReply>;
   renameDevice(call: RenameDevice): Promise<{ found: boolean }>;

@@ -1,4 +1,4 @@
-import { toBase64url } from "../base64url.ts";
+import { toBase64url } from "../../shared/base64url.ts";
 import { ChatError } from "../chat-error.ts";
 
 /** E.164: at most 15 digits, of which the first is not 0. */

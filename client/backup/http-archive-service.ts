@@ -1,6 +1,6 @@
 import * as api from "../../shared/api/archives.ts";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import { TRANSFER_TIMEOUT_MS } from "../../shared/limits.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { ChatError } from "../chat-error.ts";
 import type { DeviceSession } from "../device-session.ts";
 import type { ArchiveService, StoredBackup } from "./archive-service.ts";

@@ -1,4 +1,4 @@
-import { toBase64url } from "../base64url.ts";
+import { toBase64url } from "../../shared/base64url.ts";
 import { joinBytes } from "../link-cipher.ts";
 
 const KEY_ID_BITS = 128;

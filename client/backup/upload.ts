@@ -1,6 +1,6 @@
+import { toBase64url } from "../../shared/base64url.ts";
 import type { UserId } from "../../shared/ids.ts";
 import { FIRST_ARCHIVE_ROOM_CHUNKS } from "../../shared/limits.ts";
-import { toBase64url } from "../base64url.ts";
 import { ChatError } from "../chat-error.ts";
 import type { AccountKey } from "../identity/account-key.ts";
 import type { Bytes } from "../identity/ed25519.ts";

@@ -30,6 +30,8 @@ vi.mock("../../shared/limits.ts", async (original) => ({
   MIN_RECONCILIATION_DELAY_MS: 20,
   MAX_RECONCILIATION_DELAY_MS: 200,
   TRANSFER_RETRY_MS: 1,
+  ASK_AFTER_MS: 50,
+  ANSWER_WITHIN_MS: 50,
 }));
 
 const passphrase = "correct horse battery";
@@ -115,6 +117,27 @@ describe("a backup", { timeout: 60_000 }, () => {
     await soon(fresh.chat, chat).toEqual(["one", long, "two", "and now?"]);
     await sendAll(fresh.chat, group, ["back again"]);
     await soon(b.chat, group).toEqual(["in the group", "back again"]);
+  });
+
+  test("R19 what was said after it, while there was no device, is asked for again; what was put away before it is not", async () => {
+    const [away] = (await a.chat.messages.list(chat)).slice(-1);
+    await a.chat.messages.deleteForMe(away!);
+    await a.chat.backup.create({ code });
+    await a.chat[Symbol.asyncDispose]();
+    await sendAll(b.chat, chat, ["are you there?", "and now?"]);
+    await sendAll(b.chat, group, ["where is she?"]);
+    const deleted = (await b.chat.messages.list(chat)).findLast(({ content }) => content.kind === "text");
+    await b.chat.messages.delete(deleted!);
+    const fresh = await startAnew();
+    await soon(fresh.chat, group).toEqual(["in the group", "where is she?"]);
+    await soon(fresh.chat, chat).toContain("are you there?");
+    const all = await said(fresh.chat, chat);
+    expect(all.slice(0, 3)).toEqual(["one", long, "are you there?"]);
+    expect(all).not.toContain("and now?");
+    expect(all).not.toContain("two");
+    // The first of them all came before she was in.
+    await sendAll(fresh.chat, chat, ["here I am"]);
+    await soon(b.chat, chat).toContain("here I am");
   });
 
   test("fills in what a device could not read, if it was opened without it before", async () => {

@@ -5,10 +5,10 @@ import type { Content } from "../content.ts";
 import { encodeContent } from "../content.ts";
 import type { Credentials } from "../credentials.ts";
 import type { Authenticator } from "../encryption/authenticator.ts";
+import { usersOf } from "../encryption/conversation-keys.ts";
 import type { OpenedEntry } from "../encryption/device-writer.ts";
 import { Encryption } from "../encryption/encryption.ts";
 import type { MembershipSession, Wish } from "../encryption/membership.ts";
-import { usersOf } from "../encryption/opening.ts";
 import type { Noticed } from "../encryption/write.ts";
 import type { AccountKey } from "../identity/account-key.ts";
 import type { Identity } from "../identity/pins.ts";
@@ -42,7 +42,7 @@ export interface EngineOptions {
   readonly resetIdentity?: boolean;
 }
 
-type PassedOn = Exclude<AppEventType, "message" | "queued" | "refused" | "keys_low" | "behind">;
+type PassedOn = Exclude<AppEventType, "message" | "queued" | "refused" | "keys_low" | "behind" | "orphans">;
 
 /** One device at work: the session, its encryption and its store. What an app sees of it are the namespaces of `Chat`. */
 export class Engine implements Base {
@@ -208,6 +208,7 @@ export class Engine implements Base {
     else if (event.type === "queued" || event.type === "refused") this.#settle(event);
     else if (event.type === "keys_low") void this.encryption.refill().catch(() => {});
     else if (event.type === "behind") void this.encryption.membership.verify(event.conversation).catch(() => {});
+    else if (event.type === "orphans") void this.encryption.removeOrphans(event.conversation).catch(() => {});
     else this.#passOn(event);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { toBase64url } from "../../shared/base64url.ts";
 import {
   alice,
   bob,
@@ -11,7 +12,6 @@ import {
   sendAll,
   soon,
 } from "../../test/fake/chats.ts";
-import { toBase64url } from "../base64url.ts";
 import { makeAccountKey } from "../identity/account-key.ts";
 
 /** Bob's first device does not understand the commit that brings in his second one, and has lost its place from there on. */

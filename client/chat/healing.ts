@@ -1,3 +1,4 @@
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import type { ConversationId, MessageId, UserId } from "../../shared/ids.ts";
 import {
   ANSWER_WITHIN_MS,
@@ -7,8 +8,8 @@ import {
   MAX_MESSAGES_PER_ASK,
   MAX_PAGE_ENTRIES,
   MAX_SAID_AGAIN_PER_DAY,
+  MAX_SAID_AGAIN_TO_ONE_PER_DAY,
 } from "../../shared/limits.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { expiresAt } from "../content/expiry.ts";
 import type { ContentOf } from "../content/kinds.ts";
 import { isLocalKind } from "../content/local.ts";
@@ -34,6 +35,8 @@ export class Healing {
   readonly #asks = new Map<MessageId, number>();
   readonly #asked = new DailyCount(MAX_ASKED_PER_DAY);
   readonly #answered = new DailyCount(MAX_SAID_AGAIN_PER_DAY);
+  /** Of that, by who asked: whoever asks for much leaves something for the others. */
+  readonly #answeredTo = new DailyCount(MAX_SAID_AGAIN_TO_ONE_PER_DAY);
   /** When a device of this person's has said something again, last: that answers everybody who had asked by then. */
   readonly #saidAgain = new Map<MessageId, number>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -106,7 +109,8 @@ export class Healing {
   async #sayAgain(conversation: ConversationId, id: MessageId, asker: UserId, askedAt: number): Promise<void> {
     if ((this.#saidAgain.get(id) ?? 0) >= askedAt) return;
     const message = await this.#engine.store.find(conversation, id);
-    if (!message || !(await this.#mayHear(asker, message, askedAt)) || !this.#answered.take(conversation)) return;
+    if (!message || !(await this.#mayHear(asker, message, askedAt))) return;
+    if (!this.#answeredTo.take(`${conversation} ${asker}`) || !this.#answered.take(conversation)) return;
     this.#noteSaid(id, this.#engine.now);
     await this.#engine.queue(conversation, { kind: "again", target: id, content: toBase64url(message.content) });
   }
@@ -120,12 +124,13 @@ export class Healing {
 
   /**
    * Only what this person wrote themself, as long as they have not deleted it and it has not disappeared, and only to somebody
-   * who was there when it was written.
+   * who was there when it was written: of what was before it joined, anew perhaps, this device does not know who was.
    */
   async #mayHear(asker: UserId, message: StoredMessage, askedAt: number): Promise<boolean> {
-    const { account, store, now } = this.#engine;
+    const { account, store, now, encryption } = this.#engine;
     const { conversation, id, seq, user, at, content } = message;
     if (user !== account.user || seq === undefined || isNotSaid(message) || at > askedAt) return false;
+    if (seq <= (await encryption.writer.keys(conversation)).joinedAt) return false;
     if ((expiresAt(readContent(content), at) ?? Number.POSITIVE_INFINITY) <= now) return false;
     for (let after = seq; ; ) {
       const page = await store.scan(conversation, after, MAX_PAGE_ENTRIES);
@@ -138,20 +143,23 @@ export class Healing {
 
   async #replace({ conversation, user, at }: Heard, { target, content }: ContentOf<"again">): Promise<void> {
     if (user === this.#engine.account.user) this.#noteSaid(target, at);
-    const message = await this.#engine.store.find(conversation, target);
     const bytes = fromBase64url(content);
-    if (!message || message.seq === undefined || message.user !== user || !this.#isMissing(message) || !bytes) return;
-    const { seq, content: before } = message;
+    if (!bytes) return;
     const said = decodeContent(bytes);
-    const isSilent = isEvent(said);
-    await this.#engine.encryption.writer.change(async (write) => {
-      write.changes.push({ type: "replace", conversation, seq, content: bytes, isEvent: isSilent });
+    const healed = await this.#engine.encryption.writer.change(async (write) => {
+      // Looked up in the write itself: it may be put away, or come from elsewhere, until then.
+      const message = await this.#engine.store.find(conversation, target);
+      if (!message || message.seq === undefined || message.user !== user || !this.#isMissing(message)) return undefined;
+      const { seq, content: before } = message;
+      write.changes.push({ type: "replace", conversation, seq, content: bytes, isEvent: isEvent(said) });
       write.changes.push({ type: "record", key: `healed/${conversation}/${seq}`, value: before });
+      return { seq, at: message.at };
     });
+    if (!healed) return;
     this.#unanswered.get(conversation)?.delete(target);
-    this.#engine.replaced(conversation, seq);
+    this.#engine.replaced(conversation, healed.seq);
     // It may itself have been between devices.
-    this.hear({ conversation, user, content: said, at: message.at });
+    this.hear({ conversation, user, content: said, at: healed.at });
   }
 
   #isMissing({ content }: StoredMessage): boolean {
@@ -187,22 +195,22 @@ function hasJoined(entry: StoredMessage, user: UserId): boolean {
   return content.kind === "group" && content.added.includes(user);
 }
 
-/** So many a conversation and day. */
+/** So many of each a day. */
 class DailyCount {
   readonly #limit: number;
   #day = 0;
-  readonly #counts = new Map<ConversationId, number>();
+  readonly #counts = new Map<string, number>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  take(conversation: ConversationId): boolean {
+  take(what: string): boolean {
     const day = Math.floor(Date.now() / DAY_MS);
     if (day !== this.#day) this.#counts.clear();
     this.#day = day;
-    const count = this.#counts.get(conversation) ?? 0;
-    this.#counts.set(conversation, count + 1);
+    const count = this.#counts.get(what) ?? 0;
+    this.#counts.set(what, count + 1);
     return count < this.#limit;
   }
 }

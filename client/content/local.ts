@@ -8,8 +8,11 @@ import type { Content } from "../content.ts";
  */
 const Group = v.object({
   kind: v.literal("group"),
-  /** Whose device made the commit. */
-  by: UserId,
+  /**
+   * Whose device made the commit, or invited this one, as its signature shows. Absent where this device only sees how the
+   * group stands, against how it stood when it was in it last: who did what meanwhile, nobody has proved to it.
+   */
+  by: v.optional(UserId),
   added: v.array(UserId),
   removed: v.array(UserId),
 });

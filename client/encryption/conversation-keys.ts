@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { type ConversationId, Cursor, MessageId } from "../../shared/ids.ts";
+import { decodeCertificate } from "../../shared/certificate.ts";
+import { type ConversationId, Cursor, MessageId, UserId } from "../../shared/ids.ts";
 import { decodeTranscript, emptyTranscript, encodeTranscript, type Transcript } from "../envelope/transcript.ts";
 import type { Group, Mls } from "../mls/mls.ts";
 import type { Store, StoreChange } from "../store/store.ts";
@@ -11,6 +12,8 @@ export interface ConversationKeys {
   /** How it stands to the group: `outside` not a member (yet); `broken` a member that has lost its place. */
   readonly status: "outside" | "member" | "broken" | "removed";
   readonly group: Group | undefined;
+  /** Who was in it when this device was, last; undefined while it has the group, and where it never did. */
+  readonly people: readonly UserId[] | undefined;
   /** The place of the commit by which it joined: what lies at or below is not for it to open. */
   readonly joinedAt: Cursor;
   /** The last epoch of which this device was a member: to none before it will anybody bring it back. */
@@ -31,6 +34,7 @@ export interface PendingCommit extends Omit<SubmittedCommit, "after"> {
 export const noKeys: ConversationKeys = {
   status: "outside",
   group: undefined,
+  people: undefined,
   joinedAt: 0,
   reached: 0,
   transcript: emptyTranscript,
@@ -42,6 +46,7 @@ const PENDING = "commit/";
 const BROKEN = "broken/";
 const recordOf = (conversation: ConversationId) => `group/${conversation}`;
 const treeOf = (conversation: ConversationId) => `tree/${conversation}`;
+const peopleOf = (conversation: ConversationId) => `people/${conversation}`;
 const pendingOf = (conversation: ConversationId) => PENDING + conversation;
 const brokenOf = (conversation: ConversationId) => BROKEN + conversation;
 
@@ -52,6 +57,17 @@ const Fields = v.object({
   hole: Cursor,
 });
 const PendingFields = v.object({ id: MessageId });
+const PeopleFields = v.object({ people: v.array(UserId) });
+
+/** Whose devices are in it. */
+export function usersOf(group: Pick<Group, "members"> | undefined): Set<UserId> {
+  return new Set(group?.members.map(({ credential }) => decodeCertificate(credential).user));
+}
+
+/** Who is in it, or was when this device was, last; undefined where it never did know. */
+export function knownPeople({ group, people }: ConversationKeys): readonly UserId[] | undefined {
+  return group ? [...usersOf(group)] : people;
+}
 
 /** @throws if the store's records are none of ours */
 export async function loadKeys(store: Store, mls: Mls, conversation: ConversationId): Promise<ConversationKeys> {
@@ -63,6 +79,7 @@ export async function loadKeys(store: Store, mls: Mls, conversation: Conversatio
   return {
     ...fields,
     group: ratchets && tree && mls.decode({ ratchets, tree }),
+    people: await loadPeople(store, conversation),
     transcript: transcript ? decodeTranscript(transcript) : emptyTranscript,
     pending: await loadPending(store, mls, conversation),
   };
@@ -73,13 +90,14 @@ export function keyChanges(
   mls: Mls,
   conversation: ConversationId,
   before: ConversationKeys,
-  { status, joinedAt, reached, hole, transcript, group, pending }: ConversationKeys,
+  { status, joinedAt, reached, hole, transcript, group, people, pending }: ConversationKeys,
 ): StoreChange[] {
   const encoded = group && mls.encode(group);
   const blobs = [encodeTranscript(transcript), ...(encoded ? [encoded.ratchets] : [])];
   const changes = [change(recordOf(conversation), encodeRecord({ status, joinedAt, reached, hole }, blobs))];
   const isSameEpoch = group !== undefined && before.group?.epoch === group.epoch && before.joinedAt === joinedAt;
   if (!isSameEpoch) changes.push(change(treeOf(conversation), encoded?.tree));
+  if (people !== before.people) changes.push(change(peopleOf(conversation), people && encodeRecord({ people })));
   if (pending !== before.pending) changes.push(change(pendingOf(conversation), pending && encodePending(mls, pending)));
   const isBroken = status === "broken";
   if (isBroken !== (before.status === "broken")) {
@@ -98,6 +116,11 @@ export async function unfinished(store: Store): Promise<ConversationId[]> {
 
 function change(key: string, value: Uint8Array | undefined): StoreChange {
   return { type: "record", key, value };
+}
+
+async function loadPeople(store: Store, conversation: ConversationId): Promise<readonly UserId[] | undefined> {
+  const record = await store.record(peopleOf(conversation));
+  return record && decodeRecord(PeopleFields, record).fields.people;
 }
 
 function encodePending(mls: Mls, { id, commit, groupInfo, tree, welcome, group }: PendingCommit): Uint8Array {

@@ -10,7 +10,7 @@ export interface DeliveryService {
   /** A key package of each of somebody's devices. Code `not_found`: there is nobody, or they have no keys. */
   claim(user: UserId, suite: Suite, except: readonly DeviceId[]): Promise<ClaimedKeyPackages>;
   submit(conversation: ConversationId, commit: SubmittedCommit): Promise<CommitAnswer>;
-  /** What is needed to join from outside; undefined if there is no group, or none for this person. */
+  /** The group as it stands; undefined if there is none, or none for this person. */
   group(conversation: ConversationId): Promise<GroupOnServer | undefined>;
   /** What belongs to the commit at this place; nothing of it if that is gone. */
   epoch(conversation: ConversationId, seq: Seq): Promise<EpochOnServer>;
@@ -60,8 +60,11 @@ export type CommitAnswer =
 export interface GroupOnServer {
   readonly epoch: number;
   readonly seq: Seq;
-  readonly groupInfo: Uint8Array;
-  readonly tree: Uint8Array;
+  /** With these one joins from outside. If they named somebody who was removed, there are none until the next commit. */
+  readonly groupInfo?: Uint8Array;
+  readonly tree?: Uint8Array;
+  /** Leaves of people who were removed and may not be named. */
+  readonly orphans: readonly number[];
 }
 
 export interface EpochOnServer {

@@ -45,6 +45,8 @@ export class Encryption {
   #refilling: Promise<void> | undefined;
   /** Its keys were made in this run. */
   #isNew = false;
+  /** Where leaves of people who are gone are being taken out. */
+  readonly #clearing = new Set<ConversationId>();
   /** Conversations of which something has come before everything was here, and in which this device is no member. */
   readonly #passed = new Set<ConversationId>();
 
@@ -118,6 +120,16 @@ export class Encryption {
       authenticator.set(compared.user, verified);
       return "match";
     });
+  }
+
+  /**
+   * Takes the leaves of people whose account is gone out of the group. Who sends something there is told of them, so that one
+   * device does it where it matters; what fails is done with the next message. @throws ChatError
+   */
+  async removeOrphans(conversation: ConversationId): Promise<void> {
+    if (this.#clearing.has(conversation)) return;
+    this.#clearing.add(conversation);
+    await this.membership.want(conversation, { orphans: true }).finally(() => this.#clearing.delete(conversation));
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 import { type Certificate, decodeCertificate } from "../../shared/certificate.ts";
 import { type ConversationId, directMembers, type UserId } from "../../shared/ids.ts";
-import { MAX_HYBRID_LEAVES } from "../../shared/limits.ts";
+import { MAX_HYBRID_LEAVES, MAX_REMOVES_PER_COMMIT } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
 import { ChatError } from "../chat-error.ts";
 import { isSameKey } from "../identity/ed25519.ts";
@@ -21,6 +21,8 @@ import { mustBeTheirs } from "./opening.ts";
 interface Owned extends MlsMember {
   readonly certificate: Certificate;
 }
+
+type Entrance = Required<Omit<GroupOnServer, "seq" | "orphans">>;
 
 /** Makes groups, and changes of them out of what people wish; of those who do not fit into one commit the rest comes after it. */
 export class GroupBuilder {
@@ -49,12 +51,14 @@ export class GroupBuilder {
   }
 
   /** What is still to be changed; undefined if nothing is. @throws ChatError not_found, tampered, unavailable */
-  async changeFor(group: Group, wish: Wish): Promise<MembershipChange | undefined> {
+  async changeFor(conversation: ConversationId, group: Group, wish: Wish): Promise<MembershipChange | undefined> {
     const members = group.members.map((member) => ({ ...member, certificate: certificateOf(member) }));
     const { packages: add } = await this.#claimAll(this.#wantedOf(members, wish), group.suite);
-    const remove = new Set(await this.#unwantedOf(members, wish));
+    const orphans = wish.orphans ? await this.#orphansOf(conversation, group.epoch, members) : [];
+    const remove = new Set([...(await this.#unwantedOf(members, wish)), ...orphans]);
     remove.delete(group.ownLeaf);
-    return add.length + remove.size > 0 ? { add, remove: [...remove] } : undefined;
+    if (add.length + remove.size === 0) return undefined;
+    return { add, remove: [...remove].slice(0, MAX_REMOVES_PER_COMMIT) };
   }
 
   /**
@@ -63,7 +67,7 @@ export class GroupBuilder {
    */
   async joinFromOutside(
     conversation: ConversationId,
-    { groupInfo, tree, epoch }: GroupOnServer,
+    { groupInfo, tree, epoch }: Entrance,
     reached: number,
   ): Promise<MadeCommit> {
     const { keys, mls, session } = this.#parts;
@@ -113,6 +117,19 @@ export class GroupBuilder {
       return !isSameKey(accountKey, keys.account.publicKey) || (current !== undefined && !current.has(device));
     };
     return members.filter(isUnwanted).map(({ leaf }) => leaf);
+  }
+
+  /**
+   * Leaves that are nobody's any more. Who is removed is so with all their devices: a server that names some of somebody's
+   * leaves says what cannot be, and this person's own are not its to name.
+   */
+  async #orphansOf(conversation: ConversationId, epoch: number, members: readonly Owned[]): Promise<number[]> {
+    const standing = await this.#parts.service.group(conversation);
+    if (standing?.epoch !== epoch) return [];
+    const named = new Set(standing.orphans);
+    const staying = new Set(members.flatMap(({ leaf, certificate: { user } }) => (named.has(leaf) ? [] : [user])));
+    staying.add(this.#parts.owner.user);
+    return members.filter(({ certificate: { user } }) => !staying.has(user)).map(({ leaf }) => leaf);
   }
 }
 

@@ -1,7 +1,7 @@
 import { listDevices } from "../../shared/api/devices.ts";
 import * as api from "../../shared/api/encryption.ts";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import type { ConversationId, DeviceId, UserId } from "../../shared/ids.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { ChatError, hasCode } from "../chat-error.ts";
 import type { DeviceSession } from "../device-session.ts";
 import type { Suite } from "../mls/mls.ts";
@@ -57,7 +57,9 @@ export class HttpDeliveryService implements DeliveryService {
 
   async group(conversation: ConversationId): Promise<GroupOnServer | undefined> {
     const found = await orNothing(this.#session.call(api.viewGroup, { params: { conversation } }));
-    return found && { ...found, groupInfo: bytes(found.groupInfo), tree: bytes(found.tree) };
+    if (!found) return undefined;
+    const { groupInfo, tree, ...standing } = found;
+    return { ...standing, ...(groupInfo && tree && { groupInfo: bytes(groupInfo), tree: bytes(tree) }) };
   }
 
   async epoch(conversation: ConversationId, seq: number): Promise<EpochOnServer> {

@@ -49,6 +49,8 @@ export interface Wish {
   readonly remove?: readonly UserId[];
   /** This person's own devices are to be members, and no others of theirs. */
   readonly ownDevices?: boolean;
+  /** Devices of people whose account is gone are not to be. */
+  readonly orphans?: boolean;
 }
 
 /**
@@ -144,7 +146,7 @@ export class Membership {
   /** @returns false if nothing is left to do */
   async #prepare(conversation: ConversationId, keys: ConversationKeys, wish: Wish): Promise<boolean> {
     const { group } = keys;
-    const change = group && (await this.#builder.changeFor(group, wish));
+    const change = group && (await this.#builder.changeFor(conversation, group, wish));
     if (!group || !change) return false;
     return this.#commit(conversation, (current) =>
       current.group?.epoch === group.epoch ? this.#parts.mls.commit(current.group, change) : undefined,
@@ -164,7 +166,11 @@ export class Membership {
     // A Welcome may stand in the log, up to there; but whoever made that commit may have gone before anybody was told of it.
     if (!session.isCaughtUp || (isPatient && session.position(conversation) < standing.seq)) return false;
     if (keys.status === "removed") throw new ChatError("not_found");
-    return this.#commit(conversation, ({ reached }) => this.#builder.joinFromOutside(conversation, standing, reached));
+    const { groupInfo, tree, epoch } = standing;
+    // They named somebody who is removed: what the next commit of a member leaves is to be waited for.
+    if (!groupInfo || !tree) throw new ChatError("unavailable");
+    const entrance = { groupInfo, tree, epoch };
+    return this.#commit(conversation, ({ reached }) => this.#builder.joinFromOutside(conversation, entrance, reached));
   }
 
   /** Stores a commit that is to be submitted. @returns true: something has changed, in one way or another */

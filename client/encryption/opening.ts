@@ -14,10 +14,11 @@ import { decodeEnvelope } from "../envelope/envelope.ts";
 import { isSameKey } from "../identity/ed25519.ts";
 import { type Group, MlsError, type MlsMember } from "../mls/mls.ts";
 import type { ReceivedMessage } from "../session/contract.ts";
-import type { ConversationKeys, PendingCommit } from "./conversation-keys.ts";
+import { type ConversationKeys, knownPeople, type PendingCommit, usersOf } from "./conversation-keys.ts";
 import type { OpenedEntry, WriterParts } from "./device-writer.ts";
 import type { Invitation } from "./intake.ts";
 import { keyPackageRecord, takeKeyPackage } from "./key-packages.ts";
+import { isFromBeforeRestoring } from "./restored.ts";
 import type { Write } from "./write.ts";
 
 /** What an entry of the log says, with the group as it stands there. Entries come in the order of the log. */
@@ -42,13 +43,16 @@ async function openHandshake(write: Write, parts: WriterParts, message: Received
 
 async function openMessage(
   write: Write,
-  { mls, transcripts }: WriterParts,
+  { mls, store, transcripts }: WriterParts,
   message: ReceivedMessage,
 ): Promise<OpenedEntry> {
   const { conversation, seq, body } = message;
   const { group, status, joinedAt } = await write.keys(conversation);
-  if (status === "outside") return event(passed(write, message));
-  if (status === "removed" || seq <= joinedAt) return event(unreadableContent("before_joining"));
+  if (status === "removed") return event(unreadableContent("before_joining"));
+  if (status === "outside" || seq <= joinedAt) {
+    const content = status === "outside" ? passed(write, message) : unreadableContent("before_joining");
+    return (await isFromBeforeRestoring(store, message)) ? unreadable(write, message, "lost_place") : event(content);
+  }
   if (!group || status === "broken") return unreadable(write, message, "lost_place");
   if ((sealedIn(body) ?? 0) > group.epoch) {
     // The commit that led there has left the log, or was withheld.
@@ -91,7 +95,8 @@ async function openCommit(
 ): Promise<LocalContent> {
   const { conversation, seq } = message;
   const keys = await write.keys(conversation);
-  if (keys.pending?.id === message.id && message.device === parts.owner.device) return adopt(write, message, keys);
+  const isOwn = keys.pending?.id === message.id && message.device === parts.owner.device;
+  if (isOwn) return adopt(write, parts, message, keys);
   if (seq <= keys.joinedAt) return unreadableContent("before_joining");
   const invitation = parts.intake.invitationOf(message);
   // Whoever is added once more has been removed, by a commit that has left the log.
@@ -111,13 +116,18 @@ function viable(pending: PendingCommit | undefined, { epoch }: Group): PendingCo
 }
 
 /** This device's own commit was taken: what was made with it holds from here on. */
-async function adopt(write: Write, message: ReceivedMessage, keys: ConversationKeys): Promise<LocalContent> {
-  const { conversation, seq, user } = message;
+async function adopt(
+  write: Write,
+  { owner }: WriterParts,
+  { conversation, seq }: ReceivedMessage,
+  keys: ConversationKeys,
+): Promise<LocalContent> {
   const group = keys.pending?.group;
   const joinedAt = keys.status === "member" ? keys.joinedAt : seq;
   const reached = group?.epoch ?? keys.reached;
   await write.update(conversation, { status: "member", group, pending: undefined, joinedAt, reached });
-  return groupEvent(user, keys.status === "member" ? keys.group : undefined, group);
+  const isOwnDoing = keys.status === "member" || group?.epoch === FIRST_EPOCH;
+  return isOwnDoing ? groupEvent(owner.user, knownPeople(keys) ?? [], usersOf(group)) : sinceThen(keys, group);
 }
 
 async function follow(
@@ -127,7 +137,7 @@ async function follow(
   keys: ConversationKeys & { readonly group: Group },
   commit: Uint8Array,
 ): Promise<LocalContent> {
-  const { conversation, user, seq } = message;
+  const { conversation, seq } = message;
   const epoch = readEpoch(commit);
   if (epoch !== undefined && epoch < keys.group.epoch) {
     // It was taken before, or never: the server takes none of an epoch that is over.
@@ -137,18 +147,20 @@ async function follow(
   try {
     const opened = await mls.open(keys.group, commit);
     if (opened.kind === "message" || !isFrom(opened.sender, message)) throw new MlsError("malformed");
+    const by = userOf(opened.sender);
     if (opened.kind === "removed") {
-      await write.update(conversation, { status: "removed", group: undefined, pending: undefined });
-      return groupEvent(user, keys.group, undefined);
+      const people = [...usersOf(without(keys.group, opened.removed)).add(by)];
+      await write.update(conversation, { status: "removed", group: undefined, people, pending: undefined });
+      return groupEvent(by, usersOf(keys.group), people);
     }
     // MLS lets in whoever has the group info; here only further devices of people who are in it may let themselves in.
-    if (opened.isExternal && !usersOf(keys.group).has(user)) throw new MlsError("unauthentic");
+    if (opened.isExternal && !usersOf(keys.group).has(by)) throw new MlsError("unauthentic");
     mustBeTheirs(conversation, opened.group);
     const { group } = opened;
     const pending = viable(keys.pending, group);
     if (keys.pending !== pending) write.noticed.push({ type: "commit_lost", conversation });
     await write.update(conversation, { status: "member", group, pending, reached: group.epoch });
-    return groupEvent(user, keys.group, opened.group);
+    return groupEvent(by, usersOf(keys.group), usersOf(group));
   } catch {
     // Whatever follows is of a group that this device has not come along with: it has to join anew.
     await write.update(conversation, { status: "broken", group: undefined, pending: undefined });
@@ -159,24 +171,24 @@ async function follow(
 /** By the Welcome that was made for this device. */
 async function join(
   write: Write,
-  { mls, store }: WriterParts,
+  { mls, store, owner }: WriterParts,
   message: ReceivedMessage,
   invitation: Invitation,
 ): Promise<LocalContent> {
-  const { conversation, seq, user } = message;
+  const { conversation, seq } = message;
   const own = await takeKeyPackage(store, invitation.ref);
   if (!own) return passed(write, message);
   try {
-    const { group } = await mls.join(invitation.welcome, invitation.tree, [own]);
+    const { group, inviter } = await mls.join(invitation.welcome, invitation.tree, [own]);
     mustBeTheirs(conversation, group);
     // A Welcome from before it was removed is good no more, though its key package may still be the last resort.
-    const { reached, ...before } = await write.keys(conversation);
-    if (group.epoch <= reached) throw new MlsError("wrong_epoch");
+    const before = await write.keys(conversation);
+    if (group.epoch <= before.reached) throw new MlsError("wrong_epoch");
     const pending = viable(before.pending, group);
     await write.update(conversation, { status: "member", group, joinedAt: seq, pending, reached: group.epoch });
     if (!own.isLastResort)
       write.changes.push({ type: "record", key: keyPackageRecord(invitation.ref), value: undefined });
-    return groupEvent(user, undefined, group);
+    return invited(before, group, { self: owner.user, by: userOf(inviter) });
   } catch {
     // It can still join from outside.
     return passed(write, message);
@@ -199,16 +211,44 @@ export function mustBeTheirs(conversation: ConversationId, group: Group): void {
     throw new MlsError("unauthentic");
 }
 
+// ── what is shown of commits ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Which the first commit begins: whoever made that one has brought in everybody who is there. */
+const FIRST_EPOCH = 1;
+
 /** Devices come and go unseen; it is people who join and leave. */
-function groupEvent(by: UserId, before: Group | undefined, after: Group | undefined): GroupEvent {
-  const [had, has] = [usersOf(before), usersOf(after)];
+function groupEvent(by: UserId | undefined, before: Iterable<UserId>, after: Iterable<UserId>): GroupEvent {
+  const [had, has] = [new Set(before), new Set(after)];
   const added = [...has].filter((user) => !had.has(user));
   const removed = [...had].filter((user) => !has.has(user));
-  return { kind: "group", by, added, removed };
+  return { kind: "group", ...(by !== undefined && { by }), added, removed };
 }
 
-export function usersOf(group: Group | undefined): Set<UserId> {
-  return new Set(group?.members.map(({ credential }) => decodeCertificate(credential).user));
+/** By a Welcome. Who else is in it has been before, as far as a device can tell that was not. */
+function invited(
+  before: ConversationKeys,
+  group: Group,
+  { self, by }: { readonly self: UserId; readonly by: UserId },
+): GroupEvent {
+  const known = knownPeople(before);
+  if (group.epoch === FIRST_EPOCH) return groupEvent(by, known ?? [], usersOf(group));
+  if (known) return sinceThen(before, group);
+  return groupEvent(by, [], by === self ? [] : [self]);
+}
+
+/** What has become of the people while this device was away; nothing, where it had never been there. */
+function sinceThen(before: ConversationKeys, group: Group | undefined): GroupEvent {
+  const people = usersOf(group);
+  return groupEvent(undefined, knownPeople(before) ?? people, people);
+}
+
+function userOf({ credential }: MlsMember): UserId {
+  return decodeCertificate(credential).user;
+}
+
+function without({ members }: Group, removed: readonly MlsMember[]): Pick<Group, "members"> {
+  const leaves = new Set(removed.map(({ leaf }) => leaf));
+  return { members: members.filter(({ leaf }) => !leaves.has(leaf)) };
 }
 
 // ── what cannot be opened ───────────────────────────────────────────────────────────────────────────────────────────

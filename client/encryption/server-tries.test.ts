@@ -207,7 +207,7 @@ describe("R17 the server tries", () => {
     const ghost = await makeDeviceKeys(key, { user: alice, device: deviceOf("AX"), issuedAt: 1 });
     const { account } = server.signIn(alice, deviceOf("AX"));
     const standing = await account.delivery.group(conversation);
-    if (!standing) throw new Error("no group");
+    if (!standing?.groupInfo || !standing.tree) throw new Error("no group");
     const theirs = mls(async () => true);
     const { group, ...made } = await theirs.joinExternally(standing.groupInfo, standing.tree, ghost, Date.now());
     await account.delivery.submit(conversation, { ...made, id: "01J00000000000000000000009", after: 0 });

@@ -2,7 +2,7 @@ import type { ConversationId } from "../../shared/ids.ts";
 import type { Mls } from "../mls/mls.ts";
 import type { SealedMessage } from "../session/contract.ts";
 import type { StoreChange } from "../store/store.ts";
-import { type ConversationKeys, keyChanges } from "./conversation-keys.ts";
+import { type ConversationKeys, keyChanges, knownPeople } from "./conversation-keys.ts";
 
 /** What a write has found out, for the app and for what follows. */
 export type Noticed =
@@ -50,7 +50,10 @@ export class Write {
   }
 
   async update(conversation: ConversationId, part: Partial<ConversationKeys>): Promise<void> {
-    const keys = { ...(await this.keys(conversation)), ...part };
+    const before = await this.keys(conversation);
+    const after = { ...before, ...part };
+    // Who was in it outlives the group: a device that comes in again shows what has changed since.
+    const keys = { ...after, people: after.group ? undefined : (part.people ?? knownPeople(before)) };
     this.#after.set(conversation, keys);
     if (part.status !== undefined) this.noticed.push({ type: "group_changed", conversation, status: keys.status });
   }

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { ArchiveId } from "../../shared/api/archives.ts";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import { UserId } from "../../shared/ids.ts";
 import { refuse } from "../backup/errors.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { type AccountKey, importAccountKey } from "../identity/account-key.ts";
 import type { Bytes } from "../identity/ed25519.ts";
 import type { LinkChannel } from "../link-channel.ts";

@@ -100,15 +100,17 @@ describe("a store's history", () => {
       ...stored(message(1), message(2, { content: unreadable, isEvent: true }), mine),
       ...stored(message(9, { conversation: group }), message(4, { content: joined, isEvent: true })),
       { type: "read", conversation: chat, seq: 3 },
+      { type: "cursor", conversation: chat, have: 4 },
       { type: "queue", conversation: chat, id: ulid(), at: 1, content: text("on its way") },
     );
     const { records, positions } = await recordsOf(store);
     expect(records.map(decodePage)).toEqual(
       [
-        { conversation: group, read: 0, messages: [message(9, { conversation: group })] },
+        { conversation: group, read: 0, have: 0, messages: [message(9, { conversation: group })] },
         {
           conversation: chat,
           read: 3,
+          have: 4,
           messages: [message(1), mine, message(4, { content: joined, isEvent: true })],
         },
       ].toSorted((a, b) => (a.conversation < b.conversation ? -1 : 1)),
@@ -141,6 +143,17 @@ describe("a store's history", () => {
         [group, 4],
       ].toSorted(),
     );
+  });
+
+  it("says up to where it goes also of a conversation of which nothing is to be kept", async () => {
+    const store = await storeOf(old, ...stored(message(1, { content: unreadable, isEvent: true })), {
+      type: "cursor",
+      conversation: chat,
+      have: 7,
+    });
+    const { records, positions } = await recordsOf(store);
+    expect(records.map(decodePage)).toEqual([{ conversation: chat, read: 0, have: 7, messages: [] }]);
+    expect((await recordsOf(store, positions[0])).records).toEqual([]);
   });
 
   it("comes in pages that are not too large, and goes on after each", async () => {

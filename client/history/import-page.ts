@@ -1,6 +1,7 @@
 import type { ConversationId } from "../../shared/ids.ts";
 import { readContent } from "../chat/message.ts";
 import { isLocalKind } from "../content/local.ts";
+import { archivedChange } from "../encryption/restored.ts";
 import type { Owner, PlacedMessage, Store, StoreChange, StoredMessage } from "../store/store.ts";
 import type { HistoryPage } from "./page.ts";
 import { isUnreadable } from "./read-history.ts";
@@ -20,11 +21,11 @@ export interface ImportInto {
  * imported. To be written before anything else is.
  */
 export async function importPage(
-  { conversation, read, messages }: HistoryPage,
+  { conversation, read, have, messages }: HistoryPage,
   into: ImportInto,
 ): Promise<StoreChange[]> {
   const there = await placesOf(into.store, conversation, messages);
-  const changes: StoreChange[] = [];
+  const changes = [archivedChange(conversation, have ?? messages.at(-1)?.seq ?? 0)];
   for (const message of messages) {
     const { seq, id, content, isEvent } = message;
     const stored = there.get(seq);

@@ -21,9 +21,11 @@ export async function* readHistory(
   store: Pick<Store, "conversations" | "scan">,
   after: HistoryPosition | undefined,
 ): AsyncGenerator<PlacedRecord<HistoryPosition>, void> {
-  for (const { conversation, read } of await inOrder(store)) {
+  for (const { conversation, read, have } of await inOrder(store)) {
     if (after && conversation < after.conversation) continue;
+    const page = { conversation, read, have };
     let seq = after?.conversation === conversation ? after.seq : 0;
+    let isNamed = seq > 0;
     for (;;) {
       const scanned = await store.scan(conversation, seq, MAX_HISTORY_PAGE_MESSAGES);
       const last = scanned.at(-1)?.seq;
@@ -31,9 +33,13 @@ export async function* readHistory(
       seq = last;
       for (const messages of pagesOf(scanned.filter(isShown))) {
         const position = { conversation, seq: messages.at(-1)?.seq ?? seq };
-        yield { record: encodePage({ conversation, read, messages }), position };
+        yield { record: encodePage({ ...page, messages }), position };
+        isNamed = true;
       }
     }
+    // Nothing of it is to be kept: that is to be known too.
+    const position = { conversation, seq: Math.max(have, 1) };
+    if (!isNamed) yield { record: encodePage({ ...page, messages: [] }), position };
   }
 }
 

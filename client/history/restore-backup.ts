@@ -5,6 +5,7 @@ import { readRecoveryCode } from "../backup/recovery-code.ts";
 import { persevere, type TransferOptions } from "../backup/transfer.ts";
 import { hasCode } from "../chat-error.ts";
 import type { Credentials } from "../credentials.ts";
+import { restoredChange } from "../encryption/restored.ts";
 import type { AccountKey } from "../identity/account-key.ts";
 import type { Store, StoreChange } from "../store/store.ts";
 import { backupKeyChange } from "./backup-key.ts";
@@ -44,7 +45,7 @@ export async function restoreBackup({ account, store, ...options }: RestoreOptio
   const device = await deviceOf(account, store, keys);
   await takeBackup(device, backup, keys, options);
   const keyChange = await backupKeyChange(keys.archiveKey);
-  await store.persist([keyChange]);
+  await store.persist([keyChange, restoredChange]);
   return keys.accountKey;
 }
 

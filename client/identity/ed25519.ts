@@ -1,4 +1,4 @@
-import { fromBase64url } from "../base64url.ts";
+import { fromBase64url } from "../../shared/base64url.ts";
 import { joinBytes } from "../link-cipher.ts";
 
 /** Ed25519 (RFC 8032) by WebCrypto, with its keys as bytes: they are stored, and passed on to a person's other devices. */

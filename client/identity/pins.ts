@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import type { Certificate } from "../../shared/certificate.ts";
 import { type DeviceId, Time, type UserId } from "../../shared/ids.ts";
 import { FORMER_KEY_MS, MAX_FORMER_KEYS } from "../../shared/limits.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { ChatError } from "../chat-error.ts";
 import { isSameKey } from "./ed25519.ts";
 

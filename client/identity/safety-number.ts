@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import { UserId } from "../../shared/ids.ts";
-import { fromBase64url, toBase64url } from "../base64url.ts";
 import { ChatError } from "../chat-error.ts";
 import { joinBytes } from "../link-cipher.ts";
 import { type Bytes, isSameKey } from "./ed25519.ts";

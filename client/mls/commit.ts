@@ -7,11 +7,11 @@ import type { PskIndex } from "ts-mls/pskIndex.js";
 import type { PublicMessage } from "ts-mls/publicMessage.js";
 import { findBlankLeafNodeIndexOrExtend, type RatchetTree } from "ts-mls/ratchetTree.js";
 import { nodeToLeafIndex } from "ts-mls/treemath.js";
+import { cryptoOf } from "../../shared/mls/suites.ts";
+import { areEqual } from "../../shared/mls/wire.ts";
 import { beginEpoch, type Epoch, type GroupState, wipeState } from "./epoch.ts";
 import { identityIn, memberIn } from "./member.ts";
 import { MlsError, type MlsMember } from "./mls.ts";
-import { cryptoOf } from "./suites.ts";
-import { areEqual } from "./wire.ts";
 
 /**
  * Commits of others (RFC 9420 §12.4.2). This client takes part in those that add and remove members by value, and in
@@ -26,7 +26,7 @@ export type OpenedCommit =
       readonly removed: readonly MlsMember[];
       readonly state: GroupState;
     }
-  | { readonly kind: "removed"; readonly sender: MlsMember };
+  | { readonly kind: "removed"; readonly sender: MlsMember; readonly removed: readonly MlsMember[] };
 
 interface Proposed {
   readonly added: readonly LeafNode[];
@@ -57,7 +57,7 @@ export async function openCommit(state: GroupState, message: PublicMessage): Pro
   if (newState.groupActiveState.kind === "removedFromGroup") {
     const sender = committer ?? newcomer(commit, newState.ratchetTree);
     wipeState(state);
-    return { kind: "removed", sender };
+    return { kind: "removed", sender, removed };
   }
   const next = beginEpoch(newState);
   const sender = committer ?? memberOf(commit.path?.leafNode, next.epoch);

@@ -4,11 +4,11 @@ import { contramapBufferEncoders, encode } from "ts-mls/codec/tlsEncoder.js";
 import { type RatchetTree, ratchetTreeEncoder } from "ts-mls/ratchetTree.js";
 import { leafWidth, nodeToLeafIndex, toNodeIndex } from "ts-mls/treemath.js";
 import { MAX_KEY_PACKAGE_LIFETIME_MS } from "../../shared/limits.ts";
+import { areEqual } from "../../shared/mls/wire.ts";
 import { memberIn } from "./member.ts";
 import { MlsError, type MlsMember, type Suite } from "./mls.ts";
 import { plantSecretTree, type SecretTree } from "./secret-tree.ts";
 import { suiteNamed } from "./suites.ts";
-import { areEqual } from "./wire.ts";
 
 const EPOCH_BYTES = 8;
 const encodeStoredTree = encode(

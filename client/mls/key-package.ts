@@ -11,11 +11,13 @@ import {
   verifyKeyPackage,
 } from "ts-mls/keyPackage.js";
 import { type LeafNodeKeyPackage, verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
+import { cryptoOf, isUsableKey, suiteNames } from "../../shared/mls/suites.ts";
+import { areEqual } from "../../shared/mls/wire.ts";
 import { assertSpan } from "./epoch.ts";
 import { identityIn } from "./member.ts";
 import { type DeviceKeys, type Lifetime, MlsError, type OwnKeyPackage, type Suite } from "./mls.ts";
-import { cryptoOf, suiteNamed, suiteNames } from "./suites.ts";
-import { areEqual, readMessage, readWhole, toHex, writeMessage } from "./wire.ts";
+import { suiteNamed } from "./suites.ts";
+import { readMessage, readWhole, toHex, writeMessage } from "./wire.ts";
 
 /** Key packages (RFC 9420 §10). Their lifetimes are in seconds on the wire and in milliseconds everywhere else. */
 
@@ -103,12 +105,8 @@ function assertCurrent(leaf: LeafNodeKeyPackage, now: number): void {
 }
 
 /** Whoever adds a key that nobody can encrypt to breaks every commit after theirs. */
-async function assertUsable(keys: readonly Uint8Array[], { hpke }: CiphersuiteImpl): Promise<void> {
-  try {
-    for (const key of keys) await hpke.importPublicKey(key);
-  } catch (cause) {
-    throw new MlsError("malformed", { cause });
-  }
+async function assertUsable(keys: readonly Uint8Array[], crypto: CiphersuiteImpl): Promise<void> {
+  for (const key of keys) if (!(await isUsableKey(key, crypto))) throw new MlsError("malformed");
 }
 
 function toSeconds(ms: number): bigint {

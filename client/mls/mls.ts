@@ -107,6 +107,8 @@ export interface JoinedGroup {
   readonly group: Group;
   /** KeyPackageRef of the key package that is used up by it. */
   readonly ref: string;
+  /** Who has signed the Welcome's GroupInfo: whoever made the commit, or another member who says so. */
+  readonly inviter: MlsMember;
 }
 
 export interface Sealed {
@@ -131,8 +133,8 @@ export type Opened =
       readonly removed: readonly MlsMember[];
       readonly group: Group;
     }
-  /** The commit removes this device; nothing that follows can be opened. */
-  | { readonly kind: "removed"; readonly sender: MlsMember };
+  /** The commit removes this device, among others; nothing that follows can be opened. */
+  | { readonly kind: "removed"; readonly sender: MlsMember; readonly removed: readonly MlsMember[] };
 
 export interface EncodedGroup {
   /** Changes with every message sealed or opened. */

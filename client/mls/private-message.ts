@@ -19,10 +19,10 @@ import {
 import type { SenderData } from "ts-mls/sender.js";
 import { leafToNodeIndex, toLeafIndex } from "ts-mls/treemath.js";
 import { MAX_KEPT_MESSAGE_KEYS, MAX_MISSED_MESSAGES } from "../../shared/limits.ts";
+import { cryptoOf } from "../../shared/mls/suites.ts";
 import { type GroupState, wipe } from "./epoch.ts";
 import { MlsError, type MlsMember } from "./mls.ts";
 import { reachRatchet, type SecretTree } from "./secret-tree.ts";
-import { cryptoOf } from "./suites.ts";
 import { writeMessage } from "./wire.ts";
 
 /**

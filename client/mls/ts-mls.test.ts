@@ -114,9 +114,10 @@ describe("a commit", () => {
     const dan = await makeNewcomer("dan");
     const made = await mls.commit(groups[0]!, { add: [dan.keyPackage.keyPackage], remove: [1] });
     const removed = await mls.open(groups[1]!, made.commit);
-    expect(removed).toEqual({ kind: "removed", sender: groups[0]!.members[0] });
+    expect(removed).toEqual({ kind: "removed", sender: groups[0]!.members[0], removed: [groups[1]!.members[1]] });
     await expect(mls.open(groups[1]!, made.commit)).rejects.toMatchObject({ code: "used_up" });
     const joined = await mls.join(made.welcome!, made.tree, [dan.keyPackage]);
+    expect(joined.inviter).toEqual(groups[0]!.members[0]);
     const all = [made.group, await follow(groups[2]!, made.commit), joined.group];
     expect(all.map(({ ownLeaf }) => ownLeaf)).toEqual([0, 2, 1]);
     expect(await hearOf(all, 2, "new here")).toEqual(["new here", "new here"]);
@@ -171,7 +172,7 @@ describe("joining from outside again", () => {
     expect(opened).toMatchObject({ isExternal: true, sender: { leaf: 2 }, removed: [{ leaf: 2 }], added: [] });
     expect(again.group.members).toHaveLength(3);
     const told = await mls.open(first.group, again.commit);
-    expect(told).toEqual({ kind: "removed", sender: again.group.members[2] });
+    expect(told).toMatchObject({ kind: "removed", sender: again.group.members[2] });
   });
 });
 

@@ -8,6 +8,8 @@ import type { PrivateMessage } from "ts-mls/privateMessage.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import type { Welcome } from "ts-mls/welcome.js";
 import { KEY_PACKAGE_CLOCK_SKEW_MS, KEY_PACKAGE_LIFETIME_MS, MAX_ADDS_PER_COMMIT } from "../../shared/limits.ts";
+import { cryptoOf } from "../../shared/mls/suites.ts";
+import { areEqual } from "../../shared/mls/wire.ts";
 import { coded } from "./codes.ts";
 import { byValue, noPsks, openCommit } from "./commit.ts";
 import { beginEpoch, type Epoch, type GroupState, wipe, wipeState } from "./epoch.ts";
@@ -42,8 +44,9 @@ import {
 } from "./mls.ts";
 import { NO_PADDING, openMessage, retention, sealMessage } from "./private-message.ts";
 import { decodeGroup, encodeGroup } from "./stored-group.ts";
-import { cryptoOf, suiteNamed } from "./suites.ts";
-import { areEqual, readMessage, readTree, toHex, writeMessage } from "./wire.ts";
+import { suiteNamed } from "./suites.ts";
+import { signerOf } from "./welcome.ts";
+import { readMessage, readTree, toHex, writeMessage } from "./wire.ts";
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -133,8 +136,9 @@ class TsMls implements Mls {
       const state = beginEpoch(
         await joinGroup(welcome, publicPackage, privatePackage, noPsks, crypto, ratchetTree, resumed, config),
       );
+      const signer = await signerOf(welcome, { publicPackage, privatePackage }, crypto);
       wipe([privatePackage.initPrivateKey]);
-      return { group: makeGroup(state), ref };
+      return { group: makeGroup(state), ref, inviter: state.epoch.member(signer) };
     });
   }
 

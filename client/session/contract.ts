@@ -306,6 +306,8 @@ export type AppEvent =
   | { readonly type: "keys_low" }
   /** What was sealed anew there was of an epoch that is over, once more: the log may lack what leads to the one that holds. */
   | { readonly type: "behind"; readonly conversation: ConversationId }
+  /** Devices of people whose account is gone are still in the group. */
+  | { readonly type: "orphans"; readonly conversation: ConversationId }
   /** Something about the account that its owner should see. Comes once, unless the app ends before the server knows that. */
   | Alert
   /** The server refused something that nobody waits for. */

@@ -47,13 +47,14 @@ export function receiveEntries(turn: Turn, page: Entries, body: Uint8Array): voi
 }
 
 /** A message of this device has its place; it was applied when it was written, so only the cursor moves. */
-export function receiveSent(turn: Turn, { conversation, messages }: Sent): void {
+export function receiveSent(turn: Turn, { conversation, messages, hasOrphans }: Sent): void {
   for (const { id, seq, at } of messages) {
     if (!confirmSent(turn, { conversation, id, seq, at })) continue;
     const { staged } = turn.conversation(conversation);
     if (seq > staged + 1) hold(turn, conversation, seq, "own");
     else if (seq > staged) advance(turn, conversation, seq);
   }
+  if (hasOrphans) turn.emit({ type: "orphans", conversation });
 }
 
 /** One repair at a time: wait for what may only be late, then fetch. Repeated ever more slowly while something is missing. */

@@ -511,6 +511,17 @@ describe("outbox", () => {
     expect(driver.state.conversations.get(chat)?.have).toBe(2);
   });
 
+  test("what another device names as one of mine in the outbox is told, and takes no place of mine", () => {
+    const driver = new TestDriver().goLive();
+    driver.send();
+    const [id = ""] = driver.pending();
+    driver.forget();
+    driver.message(1, { id });
+    expect(driver.persisted).toMatchObject([{ type: "message", id, device: peer, seq: 1 }, { type: "cursor" }]);
+    expect(seqsTold(driver)).toEqual([1]);
+    expect(driver.pending()).toEqual([id]);
+  });
+
   test("a message of another device of mine is told like any other", () => {
     const driver = new TestDriver().goLive();
     driver.message(1, { user: me, device: peer });

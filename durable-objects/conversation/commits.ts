@@ -13,7 +13,7 @@ import type {
 import type { Group, GroupStore } from "./group-store.ts";
 import { readPage } from "./page.ts";
 import type { Placement } from "./placement.ts";
-import { checkChange, type Leaf, type Roster, usersOf } from "./roster.ts";
+import { checkChange, isOrphan, isOwned, type Leaf, type OwnedLeaf, type Roster, usersOf } from "./roster.ts";
 import { endMembership, type Member, newMember, type State, wasMember } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
 
@@ -62,6 +62,7 @@ export class Commits {
       const group = this.#group();
       const roster = this.#roster(args, group);
       const leaves = checkChange(roster, args);
+      checkEntrance(args, leaves, group);
       const users = newcomers(roster, leaves).filter((user) => !registered.has(user));
       return users.length > 0 ? { type: "ask", users } : this.#take(args, leaves, group, now);
     } catch (error) {
@@ -73,9 +74,9 @@ export class Commits {
   /** To others there is no group. */
   readGroup({ user }: ReadGroup): ReadGroupReply {
     const group = this.#state.members.has(user) ? this.#group() : undefined;
-    if (!group?.entrance || this.#state.epoch === null) return { ok: false, code: "not_found" };
-    const leaves = group.leaves.map((leaf) => (leaf === "nobody" ? null : leaf));
-    const orphans = group.leaves.flatMap((leaf, index) => (leaf === "nobody" ? index : []));
+    if (!group || this.#state.epoch === null) return { ok: false, code: "not_found" };
+    const leaves = group.leaves.map((leaf) => (isOwned(leaf) ? { user: leaf.user, device: leaf.device } : null));
+    const orphans = group.leaves.flatMap((leaf, index) => (isOrphan(leaf) ? index : []));
     return { ok: true, epoch: this.#state.epoch, seq: group.seq, ...group.entrance, leaves, orphans };
   }
 
@@ -96,10 +97,11 @@ export class Commits {
     const group = this.#group();
     if (!group) return [];
     const dropped = this.#groups.dropTreesBefore(before).flatMap(({ welcome, tree }) => [welcome, tree]);
-    const isTheirs = (leaf: Leaf) => leaf !== null && leaf !== "nobody" && leaf.user === user;
+    const isTheirs = (leaf: Leaf): leaf is OwnedLeaf => leaf?.user === user;
     if (!group.leaves.some(isTheirs)) return fileNames(...dropped).filter((name) => name !== group.entrance?.tree);
-    const leaves = group.leaves.map((leaf) => (isTheirs(leaf) ? "nobody" : leaf));
-    this.#groups.saveGroup({ seq: group.seq, leaves, entrance: undefined });
+    const leaves = group.leaves.map((leaf) => (isTheirs(leaf) ? { user: null, digest: leaf.digest } : leaf));
+    this.#groups.saveGroup({ ...group, leaves, entrance: undefined });
+    this.#state.hasOrphans = true;
     return fileNames(...dropped, group.entrance?.groupInfo, group.entrance?.tree);
   }
 
@@ -122,18 +124,19 @@ export class Commits {
     return { ok: false, code: "epoch_stale", epoch: this.#state.epoch, ...page };
   }
 
-  #roster({ user, device }: SubmitCommit, group: Group | undefined): Roster {
+  #roster({ user, device, own }: SubmitCommit, group: Group | undefined): Roster {
     const isDirect = this.#isDirect;
     const { members } = this.#state;
     if (group) return { isDirect, isNew: false, members, leaves: group.leaves };
     const founders = isDirect ? members : new Map([[user, newMember(0, "owner")]]);
-    return { isDirect, isNew: true, members: founders, leaves: [{ user, device }] };
+    return { isDirect, isNew: true, members: founders, leaves: [{ user, device, digest: own }] };
   }
 
   #take(args: SubmitCommit, leaves: readonly Leaf[], group: Group | undefined, now: number): Taken {
     const entry = this.#placement.take(args.user, args, now);
     const removed = this.#isDirect ? [] : this.#changeMembers(usersOf(leaves), entry, group === undefined);
     this.#state.epoch = args.epoch + 1;
+    this.#state.hasOrphans = leaves.some(isOrphan);
     return { type: "taken", entry, removed, files: this.#save(args, entry.seq, leaves, group) };
   }
 
@@ -151,13 +154,25 @@ export class Commits {
 
   /** @returns files of the epoch before that nothing refers to any more */
   #save(args: SubmitCommit, seq: Seq, leaves: readonly Leaf[], before: Group | undefined): string[] {
-    const { commit = null, groupInfo, tree, welcome = null } = args;
+    const { commit = null, suite, groupInfo, tree, welcome = null } = args;
     this.#store.initialise();
-    this.#groups.saveGroup({ seq, leaves, entrance: { groupInfo, tree } });
+    this.#groups.saveGroup({ seq, suite, leaves, entrance: { groupInfo, tree } });
     if (commit || welcome) this.#groups.addEpoch({ seq, commit, welcome, tree: welcome && tree });
     const kept = before && this.#groups.epoch(before.seq)?.tree;
     return fileNames(before?.entrance?.groupInfo, before?.entrance?.tree).filter((name) => name !== kept);
   }
+}
+
+/**
+ * What comes with a commit for those who join later has to be of this group, and its tree has to have the leaves that follow
+ * from the commit: every one of them was verified when it came. @throws Refusal bad_frame
+ */
+function checkEntrance(args: SubmitCommit, leaves: readonly Leaf[], before: Group | undefined): void {
+  const isSameSuite = before === undefined || args.suite === before.suite;
+  const isSameTree =
+    args.leaves.length === leaves.length &&
+    leaves.every((leaf, index) => (leaf?.digest ?? null) === args.leaves[index]);
+  if (!isSameSuite || !isSameTree) throw new Refusal("bad_frame");
 }
 
 /** Whom nothing here has named before. */

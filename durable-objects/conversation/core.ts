@@ -1,4 +1,4 @@
-import { type ErrorCode, Refusal } from "../../shared/errors.ts";
+import { Refusal } from "../../shared/errors.ts";
 import { type ConversationId, type Cursor, directMembers, type Seq, type UserId } from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
@@ -10,7 +10,16 @@ import {
   MAX_APPEND_MESSAGES,
   STATE_FLUSH_MS,
 } from "../../shared/limits.ts";
-import type { Append, Entry, EraseMember, PutWatermark, ReadLog, ReadLogReply, SetBlock } from "../../shared/rpc.ts";
+import type {
+  Append,
+  AppendReply,
+  Entry,
+  EraseMember,
+  PutWatermark,
+  ReadLog,
+  ReadLogReply,
+  SetBlock,
+} from "../../shared/rpc.ts";
 import { Gather, TURN_MS } from "../runtime/gather.ts";
 import type { Storage } from "../runtime/storage.ts";
 import { Commits, filesOf, refused } from "./commits.ts";
@@ -99,8 +108,8 @@ export class ConversationCore {
         return [reply(event.call, undefined), ...this.#signalTyping(event.args.user)];
       case "submitCommit":
         return this.#submitCommit({ ...event, registered: new Set() }, now);
-      case "registeredTold":
-        return this.#registeredTold(event, now);
+      case "additionTold":
+        return this.#additionTold(event, now);
       case "readGroup":
         return [reply(event.call, this.#commits.readGroup(event.args))];
       case "readEpoch":
@@ -151,7 +160,8 @@ export class ConversationCore {
     const results = this.#placement.placeAll(args.user, args.messages, now, fresh);
     if (fresh.length > 0) this.#commit(fresh, now);
     const upTo = Math.max(0, ...results.map((result) => (result.ok ? result.seq : 0)));
-    this.#held.push({ call, reply: { results }, upTo, since: now });
+    const answer: AppendReply = { results, ...(this.#state.hasOrphans && { hasOrphans: true }) };
+    this.#held.push({ call, reply: answer, upTo, since: now });
   }
 
   /** @param isDecisive a commit: whoever has made it finds it in the log, and does not hand it in again if no answer comes */
@@ -214,20 +224,17 @@ export class ConversationCore {
     return deleteFiles(outcome.files);
   }
 
-  #registeredTold(
-    { user, isRegistered }: Extract<ConversationEvent, { type: "registeredTold" }>,
+  #additionTold(
+    { call, user, reply }: Extract<ConversationEvent, { type: "additionTold" }>,
     now: number,
   ): ConversationEffect[] {
-    if (isRegistered) return this.#newcomers.confirmed(user).flatMap((waiting) => this.#submitCommit(waiting, now));
-    const code = isRegistered === false ? "not_found" : "unavailable";
-    return this.#refuse(this.#newcomers.unconfirmed(user), code);
+    if (reply?.ok) return this.#newcomers.confirmed(call, user).flatMap((waiting) => this.#submitCommit(waiting, now));
+    const refusal = reply ? new Refusal(reply.code, reply.retry) : new Refusal("unavailable");
+    return this.#refuse(this.#newcomers.unconfirmed(call), refusal);
   }
 
-  #refuse(submissions: readonly Submission[], code: ErrorCode): ConversationEffect[] {
-    return submissions.flatMap(({ call, args }) => [
-      reply(call, refused(new Refusal(code))),
-      ...deleteFiles(filesOf(args)),
-    ]);
+  #refuse(submissions: readonly Submission[], refusal: Refusal): ConversationEffect[] {
+    return submissions.flatMap(({ call, args }) => [reply(call, refused(refusal)), ...deleteFiles(filesOf(args))]);
   }
 
   // ── members ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +313,7 @@ export class ConversationCore {
 
   #eraseMember(call: CallId, args: EraseMember): ConversationEffect[] {
     const { members } = this.#state;
-    const given = this.#refuse(this.#newcomers.erased(args.user), "not_found");
+    const given = this.#refuse(this.#newcomers.erased(args.user), new Refusal("not_found"));
     const end = this.#store.exists ? endFor(this.#state, args.user) : undefined;
     const files = end === undefined ? [] : this.#erase(args, end);
     if (directMembers(this.#id).includes(args.user)) members.clear();
@@ -361,8 +368,10 @@ export class ConversationCore {
   /** Fan-out that failed or was cut short is tried again; what waited for it is written; what is due leaves the log. */
   #alarm(now: number): ConversationEffect[] {
     this.#fanOut.retry();
-    if (!this.#fanOut.isDone) this.#owe(now);
-    else if (this.#state.owedAbove !== null || this.#isOwedStored) {
+    if (!this.#fanOut.isDone) {
+      this.#owe(now);
+      this.#isUnsaved ||= !this.#isOwedStored;
+    } else if (this.#state.owedAbove !== null || this.#isOwedStored) {
       this.#state.owedAbove = null;
       this.#isUnsaved = true;
     }

@@ -1,6 +1,8 @@
 import type { UserId } from "../../shared/ids.ts";
 import type {
   Append,
+  AskAddition,
+  AskAdditionReply,
   AskWatermarkReply,
   Deliver,
   DeliverReply,
@@ -32,8 +34,8 @@ export type ConversationEvent =
   | { type: "eraseMember"; call: CallId; args: EraseMember }
   /** A `deliver` effect came back; no reply: it failed, or nobody knows. */
   | { type: "delivered"; user: UserId; reply: DeliverReply | undefined }
-  /** An `askRegistered` effect came back; undefined: nobody knows. */
-  | { type: "registeredTold"; user: UserId; isRegistered: boolean | undefined }
+  /** An `askAddition` effect came back; undefined: nobody knows. */
+  | { type: "additionTold"; call: CallId; user: UserId; reply: AskAdditionReply | undefined }
   | { type: "watermarkTold"; user: UserId; watermark: AskWatermarkReply | undefined }
   /** A `sync` effect came back: what was committed before it is on disk. */
   | { type: "synced" }
@@ -47,8 +49,8 @@ export type ConversationEffect =
   | { do: "notifyReceipt"; user: UserId; args: NotifyReceipt }
   | { do: "notifyTyping"; user: UserId; args: NotifyTyping }
   | { do: "askWatermark"; user: UserId }
-  /** Whether this person exists. */
-  | { do: "askRegistered"; user: UserId }
+  /** Whether this person may be brought in by the commit of that call. */
+  | { do: "askAddition"; call: CallId; user: UserId; args: AskAddition }
   /** Of the file store; what cannot be deleted now goes with the conversation. */
   | { do: "deleteFiles"; names: string[] }
   | { do: "sync" }

@@ -16,8 +16,8 @@ interface Waiting {
 }
 
 /**
- * Commits that wait for word from people's own objects whether these people exist: nothing may name somebody again who has
- * been removed (docs/protocol.md R14). Whoever is removed while their answer is on its way is erased here before or after
+ * Commits that wait for word from people's own objects whether these people exist, and let themselves be brought in: nothing
+ * may name somebody again who has been removed (docs/protocol.md R14), and nobody is brought into groups without end (R16). Whoever is removed while their answer is on its way is erased here before or after
  * it: `erased` says that it came before.
  */
 export class Newcomers {
@@ -26,18 +26,19 @@ export class Newcomers {
   ask(submission: Submission, users: readonly UserId[]): ConversationEffect[] {
     const registered = new Set([...submission.registered, ...users]);
     this.#waiting.push({ submission: { ...submission, registered }, unknown: new Set(users) });
-    return users.map((user) => ({ do: "askRegistered", user }));
+    const { call, args } = submission;
+    return users.map((user) => ({ do: "askAddition", call, user, args: { by: args.user, commit: args.id } }));
   }
 
-  /** They exist. @returns commits that wait for nobody any more */
-  confirmed(user: UserId): Submission[] {
-    for (const { unknown } of this.#waiting) unknown.delete(user);
+  /** They may be brought in by this commit. @returns it, if it waits for nobody any more */
+  confirmed(call: CallId, user: UserId): Submission[] {
+    for (const { submission, unknown } of this.#waiting) if (submission.call === call) unknown.delete(user);
     return this.#take(({ unknown }) => unknown.size === 0);
   }
 
-  /** They do not, or nobody knows. @returns commits that cannot be made */
-  unconfirmed(user: UserId): Submission[] {
-    return this.#take(({ unknown }) => unknown.has(user));
+  /** Somebody may not, or nobody knows. @returns the commit, which cannot be made */
+  unconfirmed(call: CallId): Submission[] {
+    return this.#take(({ submission }) => submission.call === call);
   }
 
   /** They have just been erased. @returns commits that cannot be made */

@@ -5,6 +5,7 @@ import { MAX_CACHED_STUBS, MAX_FILES_PER_DELETE } from "../../shared/limits.ts";
 import {
   Append,
   type AppendReply,
+  type AskAdditionReply,
   type ConversationRpc,
   type Deliver,
   EraseMember,
@@ -140,8 +141,8 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
         return this.#forget(effect.user, this.#user(effect.user).notifyTyping(effect.args));
       case "askWatermark":
         return void this.#askWatermark(effect.user);
-      case "askRegistered":
-        return void this.#askRegistered(effect.user);
+      case "askAddition":
+        return void this.#askAddition(effect);
       case "deleteFiles":
         return void this.#deleteFiles(effect.names);
       case "sync":
@@ -201,9 +202,10 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
     this.#handle({ type: "watermarkTold", user, watermark: watermark ?? undefined });
   }
 
-  async #askRegistered(user: UserId): Promise<void> {
-    const isRegistered = await withDeadline(this.#user(user).isRegistered()).catch(() => this.#users.failed(user));
-    this.#handle({ type: "registeredTold", user, isRegistered: isRegistered ?? undefined });
+  async #askAddition({ call, user, args }: Extract<ConversationEffect, { do: "askAddition" }>): Promise<void> {
+    const asked: Promise<AskAdditionReply> = this.#user(user).askAddition(args);
+    const reply = await withDeadline(asked).catch(() => this.#users.failed(user));
+    this.#handle({ type: "additionTold", call, user, reply: reply ?? undefined });
   }
 
   /** What is left over goes with the conversation. */

@@ -23,6 +23,7 @@ type PackedState = [
   newest: [DeviceId, MessageId, number][],
   epoch?: number | null,
   former?: PackedFormer[],
+  hasOrphans?: 1,
 ];
 type PackedFormer = [UserId, [joined: number, left: number][]];
 /** Packed by their place here. */
@@ -36,13 +37,14 @@ export function pack(state: State): string {
     [...state.members].map(packMember),
     [...state.newest].map(([device, { id, seq }]) => [device, id, seq]),
   ];
-  if (state.epoch !== null) packed.push(state.epoch, ...packFormer(state));
+  if (state.epoch !== null) packed.push(state.epoch);
+  if (state.former.size > 0 || state.hasOrphans) packed.push(packFormer(state));
+  if (state.hasOrphans) packed.push(1);
   return JSON.stringify(packed);
 }
 
-function packFormer({ former }: State): PackedFormer[][] {
-  if (former.size === 0) return [];
-  return [[...former].map(([user, spans]) => [user, spans.map(({ joined, left }) => [joined, left])])];
+function packFormer({ former }: State): PackedFormer[] {
+  return [...former].map(([user, spans]) => [user, spans.map(({ joined, left }) => [joined, left])]);
 }
 
 function packMember([user, member]: [UserId, Member]): PackedMember {
@@ -55,9 +57,11 @@ function packMember([user, member]: [UserId, Member]): PackedMember {
 }
 
 export function unpack(text: string): State {
-  const [revision, head, owedAbove, members, newest, epoch = null, former = []] = JSON.parse(text) as PackedState;
+  const [revision, head, owedAbove, members, newest, epoch = null, former = [], hasOrphans] = JSON.parse(
+    text,
+  ) as PackedState;
   return {
-    ...{ revision, head, owedAbove, epoch },
+    ...{ revision, head, owedAbove, epoch, hasOrphans: hasOrphans === 1 },
     members: new Map(members.map(unpackMember)),
     former: new Map(former.map(([user, spans]) => [user, spans.map(([joined, left]) => ({ joined, left }))])),
     newest: new Map(newest.map(([device, id, seq]) => [device, { id, seq }])),

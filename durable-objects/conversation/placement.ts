@@ -4,7 +4,7 @@ import { MAX_ID_AHEAD_MS } from "../../shared/limits.ts";
 import { groupIdOf, readFraming } from "../../shared/mls/framing.ts";
 import type { Append, Appended, Entry } from "../../shared/rpc.ts";
 import type { Retention } from "./retention.ts";
-import { isBlocking, type State } from "./state.ts";
+import { endFor, isBlocking, type State } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
 
 /** What somebody wants to have placed: a message, or a commit. */
@@ -75,9 +75,12 @@ export class Placement {
    * @throws Refusal not_found, blocked; id_from_future; id_conflict where it is something else
    */
   repeatedCommit(user: UserId, commit: Message, now: number): Entry | undefined {
-    this.requireWriter(user);
-    requireTimely(commit, now);
-    return this.#repeat(this.#store.find(commit.id, commit.device), user, commit);
+    // Whoever was removed since is told all the same: with it they read what is still theirs.
+    const wasMember = endFor(this.#state, user) !== undefined;
+    if (wasMember) requireTimely(commit, now);
+    const known = wasMember ? this.#store.find(commit.id, commit.device) : undefined;
+    if (!known) this.requireWriter(user);
+    return this.#repeat(known, user, commit);
   }
 
   /** The next place. */

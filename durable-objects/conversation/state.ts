@@ -20,6 +20,8 @@ export interface State {
   former: Map<UserId, Span[]>;
   /** The MLS epoch that the next entry has to be of; null: there is no group yet. */
   epoch: Cursor | null;
+  /** Leaves of people who were erased are still in the group. */
+  hasOrphans: boolean;
   /** The newest message of each device, commits left out: what is above it is certainly not a repeat. */
   newest: Map<DeviceId, { id: MessageId; seq: Seq }>;
 }
@@ -103,7 +105,8 @@ export function setBlocking(member: Member, blocks: boolean, head: Cursor): void
 /** A 1:1 conversation begins with the two members that its id names, a group with none. */
 export function emptyState(id: ConversationId): State {
   const members = new Map(directMembers(id).map((user) => [user, newMember(0, "member")]));
-  return { revision: 0, head: 0, owedAbove: null, members, former: new Map(), epoch: null, newest: new Map() };
+  const group = { epoch: null, hasOrphans: false };
+  return { revision: 0, head: 0, owedAbove: null, members, former: new Map(), ...group, newest: new Map() };
 }
 
 /** What lies before a member's time counts as had: it holds nobody back. */

@@ -5,6 +5,7 @@ import { decodeUp, type Framed, splitBodies, type Wire } from "../../shared/prot
 import type { UpFrame } from "../../shared/protocol/up.ts";
 import type { Connect } from "../../shared/rpc.ts";
 import type { Storage } from "../runtime/storage.ts";
+import { Additions } from "./additions.ts";
 import { Admission } from "./admission.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -33,6 +34,7 @@ export class UserCore {
   readonly #devices: Devices;
   readonly #admission: Admission;
   readonly #keyPackages: KeyPackages;
+  readonly #additions: Additions;
   readonly #peers: Peers;
   readonly #removal: Removal;
   #typedAt = 0;
@@ -48,6 +50,7 @@ export class UserCore {
     this.#devices = new Devices(this.#person);
     this.#admission = new Admission(this.#person);
     this.#keyPackages = new KeyPackages(this.#person, this.#devices);
+    this.#additions = new Additions(this.#person);
     this.#peers = new Peers(this.#person, this.#sends);
     this.#removal = new Removal(this.#person, this.#devices, this.#sends, this.#peers);
     this.#person.onAccept = (conversation) => this.#receipts.reveal(conversation);
@@ -81,6 +84,8 @@ export class UserCore {
         return this.#person.reply(event.call, this.#person.standing(event.args.conversation));
       case "isRegistered":
         return this.#person.reply(event.call, this.#store.exists && this.#person.account.removal === undefined);
+      case "askAddition":
+        return this.#person.reply(event.call, this.#additions.ask(event.args));
       case "registerDevice":
         return this.#person.reply(event.call, this.#devices.register(event.args));
       case "revokeDevice":
@@ -126,6 +131,7 @@ export class UserCore {
       case "alarm":
         this.#payPushes();
         this.#keyPackages.sweep();
+        this.#additions.sweep();
         this.#peers.tellUntold();
         return this.#removal.look();
     }

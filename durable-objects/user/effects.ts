@@ -5,6 +5,7 @@ import type { DownFrame } from "../../shared/protocol/down.ts";
 import type { PushJob } from "../../shared/push-job.ts";
 import type {
   Admit,
+  AskAddition,
   AskKeys,
   AskPresence,
   AskWatermark,
@@ -47,6 +48,7 @@ export type UserEvent =
   | { type: "notifyTyping"; call: CallId; args: NotifyTyping }
   | { type: "askWatermark"; call: CallId; args: AskWatermark }
   | { type: "isRegistered"; call: CallId }
+  | { type: "askAddition"; call: CallId; args: AskAddition }
   | { type: "registerDevice"; call: CallId; args: RegisterDevice }
   | { type: "revokeDevice"; call: CallId; args: RevokeDevice }
   | { type: "renameDevice"; call: CallId; args: RenameDevice }

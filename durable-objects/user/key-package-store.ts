@@ -1,7 +1,6 @@
-import type { DeviceId, UserId } from "../../shared/ids.ts";
+import type { DeviceId } from "../../shared/ids.ts";
 import type { Suite } from "../../shared/rpc.ts";
-import type { SqlRow, Storage } from "../runtime/storage.ts";
-import type { BucketState } from "../runtime/token-bucket.ts";
+import type { Storage } from "../runtime/storage.ts";
 
 /** Where the last resort lies; one-time key packages lie in the slots after it. */
 export const LAST_RESORT = 0;
@@ -26,7 +25,7 @@ export interface KeptKeyPackage {
 /** The slots of one device and suite are a range of the table's key: that takes the place of an index. */
 const SLOTS_PER_RANGE = 2 ** 20;
 
-/** The SQL of a person's key packages, and of how many others may still claim. Tables and devices are the person's store's. */
+/** The SQL of a person's key packages. The table and the devices are the person's store's. */
 export class KeyPackageStore {
   readonly #storage: Storage;
   readonly #rowOf: (device: DeviceId) => number;
@@ -87,36 +86,4 @@ export class KeyPackageStore {
     const first = (2 * this.#rowOf(device) + (suite === 1 ? 0 : 1)) * SLOTS_PER_RANGE;
     return [first, first + SLOTS_PER_RANGE - 1];
   }
-
-  // ── who claims ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  claimant(id: UserId): BucketState | undefined {
-    const query = "SELECT level, at FROM claimant WHERE no = ?";
-    return this.#storage.all<{ level: number; at: number }>(query, claimantNo(id))[0];
-  }
-
-  saveClaimant(id: UserId, { level, at }: BucketState): void {
-    this.#storage.run("INSERT OR REPLACE INTO claimant (no, level, at) VALUES (?, ?, ?)", claimantNo(id), level, at);
-  }
-
-  removeClaimant(id: UserId): void {
-    this.#storage.run("DELETE FROM claimant WHERE no = ?", claimantNo(id));
-  }
-
-  /** Those whose bucket has filled up to `full` go. @returns how many are left */
-  sweepClaimants(full: number, now: number): number {
-    this.#storage.run("DELETE FROM claimant WHERE level + ? - at >= ?", now, full);
-    return this.#storage.all<SqlRow>("SELECT 1 FROM claimant").length;
-  }
-
-  removeQuietestClaimant(): void {
-    this.#storage.run("DELETE FROM claimant WHERE no = (SELECT no FROM claimant ORDER BY at LIMIT 1)");
-  }
-}
-
-const CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
-/** The last 50 bits of an id: they tell people apart, cost one row, and name nobody when the person is gone (R14). */
-function claimantNo(id: UserId): number {
-  return [...id.slice(-10)].reduce((number, character) => number * 32 + CROCKFORD.indexOf(character), 0);
 }

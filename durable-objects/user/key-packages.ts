@@ -1,10 +1,5 @@
-import type { DeviceId, UserId } from "../../shared/ids.ts";
-import {
-  claimBucket,
-  KEY_PACKAGES_LOW,
-  MAX_CLAIMANTS_PER_USER,
-  MAX_KEY_PACKAGES_PER_DEVICE,
-} from "../../shared/limits.ts";
+import type { DeviceId } from "../../shared/ids.ts";
+import { claimBucket, KEY_PACKAGES_LOW, MAX_KEY_PACKAGES_PER_DEVICE } from "../../shared/limits.ts";
 import {
   type AskKeys,
   type AskKeysReply,
@@ -15,16 +10,14 @@ import {
   type PutKeysReply,
   Suite,
 } from "../../shared/rpc.ts";
-import { take } from "../runtime/token-bucket.ts";
 import type { Devices } from "./devices.ts";
 import { type KeySlot, LAST_RESORT } from "./key-package-store.ts";
 import type { Person } from "./person.ts";
+import { Requesters } from "./requesters.ts";
 import type { Socket } from "./socket.ts";
 import type { Device } from "./store.ts";
 
 const suites = Suite.options;
-/** The level of a full bucket, which is also how long an empty one takes to fill (ms). */
-const FULL = claimBucket.capacity * claimBucket.refillMs;
 
 const oneTimeSlots = Array.from({ length: MAX_KEY_PACKAGES_PER_DEVICE }, (_, index) => LAST_RESORT + 1 + index);
 
@@ -38,10 +31,12 @@ type Places = ReadonlyMap<number, Offered>;
 export class KeyPackages {
   readonly #person: Person;
   readonly #devices: Devices;
+  readonly #claimants: Requesters;
 
   constructor(person: Person, devices: Devices) {
     this.#person = person;
     this.#devices = devices;
+    this.#claimants = new Requesters(person, person.store.claimants, claimBucket);
   }
 
   /** All that is refused is refused before anything is written. */
@@ -69,7 +64,7 @@ export class KeyPackages {
   claim({ requester, suite, except }: ClaimKeyPackages): ClaimKeyPackagesReply {
     const { account, devices, id } = this.#person;
     if (account.accountKey === undefined || account.removal) return { ok: false, code: "not_found", retry: "never" };
-    const retry = requester === id ? undefined : this.#takeFrom(requester);
+    const retry = requester === id ? undefined : this.#claimants.take(requester, null);
     if (retry !== undefined) return { ok: false, code: "rate_limited", retry };
     const asked = [...devices.values()].filter((device) => !except.includes(device.id));
     const given = asked.map((device) => ({ device: device.id, keyPackage: this.#give(device, suite) }));
@@ -88,10 +83,8 @@ export class KeyPackages {
     if (device) this.#remind(device, suites);
   }
 
-  /** Forgets who has claimed so long ago that nothing is held against them any more. */
   sweep(): void {
-    const { store, now } = this.#person;
-    if (store.exists && store.keys.sweepClaimants(FULL, now) > 0) store.armBy(now + FULL);
+    this.#claimants.sweep();
   }
 
   // ── what a device has ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,18 +148,6 @@ export class KeyPackages {
     if (next) keys.empty(id, suite, next.slot);
     return keyPackage;
   }
-
-  /** @returns when to try again (ms), if the requester has asked too often */
-  #takeFrom(requester: UserId): number | undefined {
-    const { store, now } = this.#person;
-    const known = store.keys.claimant(requester);
-    const taken = take(claimBucket, known, 1, now);
-    if (!taken.ok) return Math.max(1, taken.retryMs);
-    if (!known && store.keys.sweepClaimants(FULL, now) >= MAX_CLAIMANTS_PER_USER) store.keys.removeQuietestClaimant();
-    store.keys.saveClaimant(requester, taken.state);
-    store.armBy(now + FULL);
-    return undefined;
-  }
 }
 
 /**
@@ -177,7 +158,11 @@ function placesFor(slots: readonly KeySlot[], offered: readonly Offered[], now: 
   const known = new Set(slots.map(({ ref }) => ref));
   const fresh = new Map(offered.filter(({ ref }) => !known.has(ref)).map((offer) => [offer.ref, offer]));
   const full = new Set(slots.filter((slot) => isUsable(slot, now)).map(({ slot }) => slot));
-  const free = oneTimeSlots.filter((slot) => !full.has(slot));
+  // What was given out is known again as long as there is other room.
+  const used = new Set(slots.map(({ slot }) => slot));
+  const free = oneTimeSlots
+    .filter((slot) => !full.has(slot))
+    .toSorted((a, b) => Number(used.has(a)) - Number(used.has(b)));
   const places = new Map<number, Offered>();
   for (const offer of fresh.values()) {
     const slot = offer.isLastResort ? LAST_RESORT : free.shift();

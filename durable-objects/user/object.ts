@@ -7,6 +7,8 @@ import { PING, PONG, SUBPROTOCOL } from "../../shared/protocol/version.ts";
 import {
   Admit,
   type AdmitReply,
+  AskAddition,
+  type AskAdditionReply,
   AskKeys,
   type AskKeysReply,
   AskPresence,
@@ -121,6 +123,10 @@ export class UserObject extends DurableObject<Env> implements UserRpc {
 
   isRegistered(): Promise<boolean> {
     return this.#wait((call) => ({ type: "isRegistered", call }));
+  }
+
+  askAddition(call: AskAddition): Promise<AskAdditionReply> {
+    return this.#call(AskAddition, call, "askAddition");
   }
 
   registerDevice(call: RegisterDevice): Promise<RegisterDeviceReply> {

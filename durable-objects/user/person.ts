@@ -295,7 +295,8 @@ export class Person {
   forget(conversation: ConversationId, peer: UserId): void {
     this.store.removeConversation(conversation);
     this.store.removePeer(peer);
-    this.store.keys.removeClaimant(peer);
+    this.store.claimants.remove(peer);
+    this.store.adders.remove(peer);
     this.#known.delete(conversation);
     this.#peers.delete(peer);
     for (const device of this.devices.values()) {

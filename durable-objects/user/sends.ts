@@ -186,20 +186,21 @@ export class Sends {
       args,
     } as const;
     this.#person.request(request, (result) => {
-      const results = result.ok ? (result.value as AppendReply).results : refuseAll(batch, "unavailable");
-      this.#settle(conversation, queue, batch, results);
+      const reply = result.ok ? (result.value as AppendReply) : refuseAll(batch, "unavailable");
+      this.#settle(conversation, queue, batch, reply);
     });
   }
 
   /** The other devices are served or marked before ✓ goes out: an acked message reaches them too (R1). */
-  #settle(conversation: ConversationId, queue: Queue, batch: readonly Outgoing[], results: readonly Appended[]): void {
+  #settle(conversation: ConversationId, queue: Queue, batch: readonly Outgoing[], reply: AppendReply): void {
+    const { results } = reply;
     this.#count(-batch.length, -batch.reduce((sum, { body }) => sum + body.byteLength, 0));
     if (results.some((result) => result.ok)) this.#wrote(conversation);
     for (const device of new Set(batch.map((outgoing) => outgoing.device))) {
       this.#toOtherDevices(device, conversation, batch, results);
     }
     for (const socket of new Set(batch.map((outgoing) => outgoing.socket))) {
-      this.#answer(socket, conversation, batch, results);
+      this.#answer(socket, conversation, batch, reply);
     }
     if (results.some((result) => !result.ok && result.retry !== "never"))
       this.#refuseWaiting(conversation, queue, "unavailable");
@@ -250,7 +251,8 @@ export class Sends {
     this.#deliveries.toDevices(others, conversation, entries.toSorted(bySeq));
   }
 
-  #answer(id: SocketId, conversation: ConversationId, batch: readonly Outgoing[], results: readonly Appended[]): void {
+  #answer(id: SocketId, conversation: ConversationId, batch: readonly Outgoing[], reply: AppendReply): void {
+    const { results, hasOrphans } = reply;
     const socket = this.#person.sockets.get(id);
     if (!socket) return;
     const mine = results.filter((_, index) => batch[index]?.socket === id);
@@ -259,7 +261,7 @@ export class Sends {
       const track = touch(socket, conversation);
       for (const { seq } of placed.toSorted(bySeq)) trackOwn(track, seq);
       this.#person.attach(socket);
-      this.#person.send(socket, { type: "sent", conversation, messages: placed });
+      this.#person.send(socket, { type: "sent", conversation, messages: placed, ...(hasOrphans && { hasOrphans }) });
     }
     for (const [index, result] of results.entries()) {
       const message = batch[index];
@@ -277,6 +279,6 @@ function bySeq(a: { seq: number }, b: { seq: number }): number {
   return a.seq - b.seq;
 }
 
-function refuseAll(batch: readonly Outgoing[], code: ErrorCode, retry: Retry = defaultRetry[code]): Appended[] {
-  return batch.map(({ id }) => ({ ok: false, id, code, retry }));
+function refuseAll(batch: readonly Outgoing[], code: ErrorCode, retry: Retry = defaultRetry[code]): AppendReply {
+  return { results: batch.map(({ id }) => ({ ok: false, id, code, retry })) };
 }

@@ -5,6 +5,7 @@ import type { SessionRef } from "../../shared/rpc.ts";
 import { isInitialised, type Migration, migrate } from "../runtime/migrations.ts";
 import type { SqlRow, Storage } from "../runtime/storage.ts";
 import { KeyPackageStore } from "./key-package-store.ts";
+import { RequesterStore } from "./requester-store.ts";
 
 /** A message is missed from `since` on; or nothing but receipts, then {@link RECEIPTS_ONLY}. */
 interface Dirty {
@@ -144,11 +145,21 @@ const migrations: readonly Migration[] = [
       storage.run("CREATE TABLE claimant (no INTEGER PRIMARY KEY, level INTEGER, at INTEGER)");
     },
   },
+  {
+    floor: 1,
+    apply: (storage) => {
+      storage.run("ALTER TABLE claimant ADD COLUMN last TEXT");
+      storage.run("CREATE TABLE adder (no INTEGER PRIMARY KEY, level INTEGER, at INTEGER, last TEXT)");
+    },
+  },
 ];
 
 /** A person's SQL. */
 export class UserStore {
   readonly keys: KeyPackageStore;
+  /** Who claims key packages, and who brings this person into groups. */
+  readonly claimants: RequesterStore;
+  readonly adders: RequesterStore;
   readonly #storage: Storage;
   readonly #rows = new Map<DeviceId, number>();
   #exists: boolean;
@@ -156,6 +167,8 @@ export class UserStore {
   constructor(storage: Storage) {
     this.#storage = storage;
     this.keys = new KeyPackageStore(storage, (device) => this.#rows.get(device) ?? 0);
+    this.claimants = new RequesterStore(storage, "claimant");
+    this.adders = new RequesterStore(storage, "adder");
     this.#exists = isInitialised(storage);
     if (this.#exists) migrate(storage, migrations);
   }

@@ -1,7 +1,14 @@
 // What can be asked over HTTP, for reading: the same as the OpenAPI document, and what each limit is.
 
 import { defaultRetry, ErrorCode, httpStatus } from "../../shared/errors.ts";
-import { type Bucket, claimBucket, MAX_FRAME_BYTES, personBuckets, publicBuckets } from "../../shared/limits.ts";
+import {
+  additionBucket,
+  type Bucket,
+  claimBucket,
+  MAX_FRAME_BYTES,
+  personBuckets,
+  publicBuckets,
+} from "../../shared/limits.ts";
 import { commentsOf } from "./comments.ts";
 import type { JsonObject } from "./json.ts";
 import { limitTables } from "./limits.ts";
@@ -191,6 +198,7 @@ function rateLimits(): string[] {
     `### A person's\n\n${comments.personBuckets}\n`,
     table(head, rows(Object.keys(personBuckets), "personBuckets")),
     `### A claimant's\n\n${comments.claimBucket} ${figuresOf(claimBucket)}.\n`,
+    `### Of who adds somebody\n\n${comments.additionBucket} ${figuresOf(additionBucket)}.\n`,
   ];
 }
 

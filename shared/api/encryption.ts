@@ -143,15 +143,17 @@ export const viewGroup = endpoint({
   tag: "encryption",
   method: "get",
   path: "/v1/conversations/:conversation/group",
-  summary: "What a member's device needs to join without anybody's help (an external commit).",
+  summary:
+    "The group as it stands, with what a member's device needs to join without anybody's help (an external commit).",
   access: "device",
   bucket: "commit",
   params: oneConversation,
   answer: v.object({
     epoch: Cursor,
     seq: Seq,
-    groupInfo: v.string(),
-    tree: v.string(),
+    /** Absent until the next commit where they named somebody who was removed since. */
+    groupInfo: v.optional(v.string()),
+    tree: v.optional(v.string()),
     /** Leaves of people who are removed and may not be named: any member's commit may remove them. */
     orphans: v.array(v.number()),
   }),

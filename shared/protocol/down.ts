@@ -22,6 +22,8 @@ const Sent = v.object({
   type: v.literal("sent"),
   conversation: ConversationId,
   messages: v.array(v.object({ id: MessageId, seq: Seq, at: Time })),
+  /** Leaves of people who were removed are still in the group: the device should take them out (`GET …/group` names them). */
+  hasOrphans: v.optional(v.boolean()),
 });
 
 const meta = {

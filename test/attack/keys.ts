@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { ulid } from "ulid";
-import { toBase64url } from "../../client/base64url.ts";
 import { type AccountKey, makeAccountKey } from "../../client/identity/account-key.ts";
 import { revokeDevice } from "../../shared/api/devices.ts";
 import { claimKeyPackages, uploadKeys, viewKeys } from "../../shared/api/encryption.ts";
 import { block } from "../../shared/api/people.ts";
+import { toBase64url } from "../../shared/base64url.ts";
 import { claimBucket, MAX_KEY_PACKAGES_PER_UPLOAD, MAX_KEYS_REQUEST_BYTES } from "../../shared/limits.ts";
 import { type Making, makeKeyPackage } from "../keys/make-key-package.ts";
 import { cases } from "./case.ts";

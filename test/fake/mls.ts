@@ -89,8 +89,11 @@ export class FakeMls implements Mls {
       const { ref, credential } = decode<{ ref: string; credential: string }>(secret);
       if (!said.refs.includes(ref)) continue;
       const ownLeaf = leaves.findIndex((leaf) => leaf?.credential === credential);
-      const { refs: _, ...group } = said;
-      return { ref, group: new FakeGroup({ ...group, leaves, ownLeaf, used: {}, sent: 0 }) };
+      const { refs: _, signer, ...state } = said;
+      const group = new FakeGroup({ ...state, leaves, ownLeaf, used: {}, sent: 0 });
+      const inviter = group.members.find(({ leaf }) => leaf === signer);
+      if (!inviter) throw new MlsError("malformed");
+      return { ref, group, inviter };
     }
     throw new MlsError("not_for_us");
   }
@@ -155,7 +158,7 @@ export class FakeMls implements Mls {
     const all = said.external ? next.members : fake(group).members;
     const sender = all.find(({ leaf }) => leaf === said.leaf);
     if (!sender) throw new MlsError("not_a_member");
-    if (said.remove.includes(state.ownLeaf)) return { kind: "removed", sender };
+    if (said.remove.includes(state.ownLeaf)) return { kind: "removed", sender, removed };
     return { kind: "commit", sender, isExternal: said.external, added, removed, group: next };
   }
 
@@ -174,7 +177,7 @@ export class FakeMls implements Mls {
     const isWelcome = change.add.length > 0 && !change.external;
     return {
       commit: framed(PUBLIC, commit),
-      welcome: isWelcome ? framed(WELCOME, { groupId, suite, epoch, secret, refs }) : undefined,
+      welcome: isWelcome ? framed(WELCOME, { groupId, suite, epoch, secret, refs, signer: leaf }) : undefined,
       groupInfo: framed(GROUP_INFO, { groupId, suite, epoch, secret }),
       tree: encode(leaves),
       group: new FakeGroup(next),
@@ -209,8 +212,19 @@ export class FakeMls implements Mls {
 /** What a server can read of a commit, as RFC 9420 §12.4 says it: by leaf and credential. */
 export function readCommit(commit: Uint8Array) {
   const { epoch, leaf, leaves, add, remove, external } = unframed<SaidCommit>(PUBLIC, commit);
-  const credentials = external ? [] : add.map(({ credential }) => unhex(credential));
-  return { epoch, leaf: external ? null : leaf, maker: unhex(leaves[leaf]?.credential ?? ""), credentials, remove };
+  const own = leaves[leaf];
+  if (!own) throw new MlsError("malformed");
+  const read = ({ credential, publicKey }: Said) => ({ credential: unhex(credential), key: publicKey });
+  return { epoch, leaf: external ? null : leaf, own: read(own), adds: external ? [] : add.map(read), remove };
+}
+
+/** What a server can read of what is handed in with it. */
+export function readEntrance(groupInfo: Uint8Array, tree: Uint8Array) {
+  const { suite } = unframed<SaidGroup>(GROUP_INFO, groupInfo);
+  const keys = decode<State["leaves"]>(tree).map((leaf) => leaf?.publicKey ?? null);
+  // Of a real tree that is cut off (RFC 9420 §7.8).
+  while (keys.at(-1) === null) keys.pop();
+  return { suite, keys };
 }
 
 /** Names the key that a message was sealed with. */
@@ -236,6 +250,7 @@ interface SaidGroup {
 }
 interface SaidWelcome extends SaidGroup {
   readonly refs: readonly string[];
+  readonly signer: number;
 }
 interface SaidCommit {
   readonly groupId: string;

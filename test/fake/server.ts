@@ -30,6 +30,8 @@ interface Conversation {
   epoch: number | null;
   readonly log: ReceivedMessage[];
   group?: { readonly seq: number; readonly groupInfo: Uint8Array; readonly tree: Uint8Array };
+  /** Somebody whom its group info and tree name was removed: nobody is shown them. */
+  isEntranceGone?: boolean;
   readonly members: Set<string>;
   readonly epochs: Map<number, EpochOnServer>;
 }
@@ -44,35 +46,42 @@ interface Device {
 export interface Reader {
   suiteOf(keyPackage: Uint8Array): Suite;
   epochOf(commit: Uint8Array): number;
+  /** Whose each leaf is. */
+  leavesOf(tree: Uint8Array): (string | undefined)[];
   /** Whose devices are in it. */
   usersOf(tree: Uint8Array): string[];
 }
+
+const usersOf = (leaves: readonly (string | undefined)[]) => leaves.filter((user) => user !== undefined);
+const fakeLeaves = (tree: Uint8Array) =>
+  (JSON.parse(new TextDecoder().decode(tree)) as ({ credential: string } | null)[]).map(
+    (leaf) =>
+      leaf?.credential &&
+      decodeCertificate(Uint8Array.from(leaf.credential.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))).user,
+  );
+const mlsLeaves = (tree: Uint8Array) =>
+  (decodeRatchetTree(tree, 0)?.[0] ?? [])
+    .filter((_, node) => node % 2 === 0)
+    .map((node) =>
+      node?.nodeType === "leaf" && "identity" in node.leaf.credential
+        ? decodeCertificate(node.leaf.credential.identity).user
+        : undefined,
+    );
 
 /** For `FakeMls`. */
 export const fakeReader: Reader = {
   suiteOf: (keyPackage) => JSON.parse(new TextDecoder().decode(keyPackage.subarray(4))).suite,
   epochOf: (commit) => readEpoch(commit) ?? 0,
-  usersOf: (tree) =>
-    (JSON.parse(new TextDecoder().decode(tree)) as ({ credential: string } | null)[]).flatMap((leaf) =>
-      leaf
-        ? [
-            decodeCertificate(Uint8Array.from(leaf.credential.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)))
-              .user,
-          ]
-        : [],
-    ),
+  leavesOf: fakeLeaves,
+  usersOf: (tree) => usersOf(fakeLeaves(tree)),
 };
 
 /** For the real module. */
 export const mlsReader: Reader = {
   suiteOf: (keyPackage) => (read(keyPackage, "mls_key_package").keyPackage.cipherSuite.includes("XWING") ? 83 : 1),
   epochOf: (commit) => Number(read(commit, "mls_public_message").publicMessage.content.epoch),
-  usersOf: (tree) =>
-    (decodeRatchetTree(tree, 0)?.[0] ?? []).flatMap((node) =>
-      node?.nodeType === "leaf" && "identity" in node.leaf.credential
-        ? [decodeCertificate(node.leaf.credential.identity).user]
-        : [],
-    ),
+  leavesOf: mlsLeaves,
+  usersOf: (tree) => usersOf(mlsLeaves(tree)),
 };
 
 function read<F extends MLSMessage["wireformat"]>(
@@ -104,6 +113,7 @@ export class FakeServer {
   } = {};
   readonly #reader: Reader;
   readonly #archives = new Map<string, FakeArchives>();
+  readonly #erased = new Set<string>();
   #epochs = 0;
   #alerts = 0;
 
@@ -143,6 +153,16 @@ export class FakeServer {
   revoke(device: string): void {
     this.disconnect(device);
     this.devices.delete(device);
+  }
+
+  /** Somebody's account is removed: their devices stay in the groups' trees. */
+  erase(user: string): void {
+    this.#erased.add(user);
+    this.accountKeys.delete(user);
+    for (const [device, owner] of this.devices) if (owner.user === user) this.revoke(device);
+    for (const conversation of this.conversations.values()) {
+      if (conversation.members.delete(user)) conversation.isEntranceGone = true;
+    }
   }
 
   archivesOf(user: string): FakeArchives {
@@ -214,8 +234,15 @@ export class FakeServer {
     if (!known && framing.epoch !== conversation.epoch) return refuse("epoch_stale", "now");
     const entry = known ?? this.#place(conversation, { conversation: id, id: message, user, device, body });
     const { seq, at } = entry;
-    this.#push(device, { type: "sent", conversation: id, messages: [{ id: message, seq, at }] });
+    const hasOrphans = this.#orphansOf(conversation).length > 0;
+    const messages = [{ id: message, seq, at }];
+    this.#push(device, { type: "sent", conversation: id, messages, ...(hasOrphans && { hasOrphans }) });
     if (!known) this.#fanOut(entry, device);
+  }
+
+  #orphansOf({ group }: Conversation): number[] {
+    const leaves = group ? this.#reader.leavesOf(group.tree) : [];
+    return leaves.flatMap((user, leaf) => (user !== undefined && this.#erased.has(user) ? [leaf] : []));
   }
 
   #place(conversation: Conversation, entry: Omit<ReceivedMessage, "seq" | "at">): ReceivedMessage {
@@ -269,8 +296,12 @@ export class FakeServer {
       },
       submit: async (id, commit) => this.#submit(user, device, id, commit),
       group: async (id) => {
-        const { group, epoch, members } = this.conversation(id);
-        return group && epoch !== null && members.has(user) ? { epoch, ...group } : undefined;
+        const conversation = this.conversation(id);
+        const { group, epoch, members } = conversation;
+        if (!group || epoch === null || !members.has(user)) return undefined;
+        const { seq, ...entrance } = group;
+        const orphans = this.#orphansOf(conversation);
+        return { epoch, seq, orphans, ...(!conversation.isEntranceGone && entrance) };
       },
       epoch: async (id, seq) => this.conversation(id).epochs.get(seq) ?? {},
       devices: async () => [...this.devices].flatMap(([id, owner]) => (owner.user === user ? [id] : [])),
@@ -336,8 +367,10 @@ export class FakeServer {
     });
     const { groupInfo, tree, welcome } = submitted;
     conversation.group = { seq: entry.seq, groupInfo, tree };
+    conversation.isEntranceGone = false;
     if (welcome) conversation.epochs.set(entry.seq, { welcome, tree });
-    const users = new Set([...this.#reader.usersOf(tree), ...directMembers(id)]);
+    const named = [...this.#reader.usersOf(tree), ...directMembers(id)];
+    const users = new Set(named.filter((each) => !this.#erased.has(each)));
     for (const joined of users) conversation.members.add(joined);
     this.#fanOut(entry);
     for (const member of [...conversation.members]) if (!users.has(member)) conversation.members.delete(member);

@@ -29,7 +29,9 @@ export function missedPushes(facts: Facts, history: readonly HistoryRecord[]): F
   const end = history.at(-1)?.t ?? 0;
   return [...facts.sent.values()].flatMap((sent) =>
     [...facts.devices]
-      .filter(([id, device]) => isUnpushed(facts, sent, device, absences.get(id) ?? [], end))
+      .filter(
+        ([id, device]) => mayRead(facts, sent, id, device) && isUnpushed(sent, device, absences.get(id) ?? [], end),
+      )
       .map(
         ([id]): Finding => ({
           fault: "missedPushes",
@@ -39,11 +41,15 @@ export function missedPushes(facts: Facts, history: readonly HistoryRecord[]): F
   );
 }
 
-function isUnpushed(facts: Facts, sent: Sent, device: KnownDevice, absences: readonly Absence[], end: number): boolean {
-  const { conversation, acked } = sent;
-  const came = acked?.t;
+/** For others it would be woken in vain, and may have seen that before it was known to be placed. */
+function mayRead({ memberships }: Facts, { conversation, acked }: Sent, id: DeviceId, { user }: KnownDevice): boolean {
+  return memberships.mayRead(conversation, user, id, acked?.seq ?? 0);
+}
+
+function isUnpushed(sent: Sent, device: KnownDevice, absences: readonly Absence[], end: number): boolean {
+  const came = sent.acked?.t;
   if (came === undefined || device.user === sent.user || device.registeredAt > sent.invokedAt) return false;
-  if (device.isRevoked || !facts.memberships.isMember(conversation, device.user, acked?.seq ?? 0)) return false;
+  if (device.isRevoked) return false;
   const absence = absences.find(({ from, to }) => from <= came && came < to);
   if (!absence || absence.pushed || Math.min(absence.to, end) - came < GRACE_MS) return false;
   // Sent over a broken path by an object that crashed before it knew: the push follows when something wakes the object.

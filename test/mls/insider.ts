@@ -16,8 +16,8 @@ import type { KeyPackagePair } from "../../client/mls/key-package.ts";
 import type { DeviceKeys, Group } from "../../client/mls/mls.ts";
 import { NO_PADDING } from "../../client/mls/private-message.ts";
 import { reachRatchet } from "../../client/mls/secret-tree.ts";
-import { cryptoOf, suiteNames } from "../../client/mls/suites.ts";
 import { writeMessage } from "../../client/mls/wire.ts";
+import { cryptoOf, suiteNames } from "../../shared/mls/suites.ts";
 import { lifetime } from "./device.ts";
 
 /** A member, or somebody with a member's secrets, who does by hand what this client never does. */

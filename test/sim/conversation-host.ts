@@ -10,6 +10,7 @@ import type { Result } from "../../durable-objects/user/effects.ts";
 import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
 import {
   Append,
+  type AskAdditionReply,
   type AskWatermarkReply,
   type DeliverReply,
   type Entry,
@@ -151,8 +152,8 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
         return this.#ask(effect.user, effect.do, effect.args, () => {});
       case "askWatermark":
         return this.#askWatermark(effect.user);
-      case "askRegistered":
-        return this.#askRegistered(effect.user);
+      case "askAddition":
+        return this.#askAddition(effect);
       case "deleteFiles":
         return this.#surroundings.files.delete(effect.names);
       case "sync":
@@ -180,10 +181,10 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
     });
   }
 
-  #askRegistered(user: UserId): void {
-    this.#ask(user, "isRegistered", undefined, (result) => {
-      const isRegistered = result.ok ? (result.value as boolean) : undefined;
-      this.handle({ type: "registeredTold", user, isRegistered });
+  #askAddition({ call, user, args }: Extract<ConversationEffect, { do: "askAddition" }>): void {
+    this.#ask(user, "askAddition", args, (result) => {
+      const reply = result.ok ? (result.value as AskAdditionReply) : undefined;
+      this.handle({ type: "additionTold", call, user, reply });
     });
   }
 

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../client/base64url.ts";
 import { ChatError } from "../../client/chat-error.ts";
 import type {
   ClaimedKeyPackages,
@@ -12,6 +11,7 @@ import type {
   SubmittedCommit,
 } from "../../client/encryption/delivery-service.ts";
 import type { Suite } from "../../client/mls/mls.ts";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import type { ErrorCode, Retry } from "../../shared/errors.ts";
 import type { ConversationId, DeviceId, MessageId, UserId } from "../../shared/ids.ts";
 import { KEY_PACKAGES_KEPT } from "../../shared/limits.ts";
@@ -28,6 +28,7 @@ import type {
   SubmitCommit,
   SubmitCommitReply,
 } from "../../shared/rpc.ts";
+import type { ReadSubmission } from "../../workers/gateway/encryption/read-submission.ts";
 import type { Callee, Calls } from "./calls.ts";
 import type { DeviceConfig } from "./device-book.ts";
 import type { Files } from "./files.ts";
@@ -103,7 +104,9 @@ export class Delivery implements DeliveryService {
   }
 
   async submit(conversation: ConversationId, commit: SubmittedCommit): Promise<CommitAnswer> {
-    const args = () => this.#submission(conversation, commit);
+    const { user, device } = this.#line.config;
+    const read = await this.#gateway.mls.readSubmission(commit, conversation, { user, device });
+    const args = () => this.#submission(conversation, commit, read);
     this.#line.submits(conversation);
     const reply = await this.#ask<SubmitCommitReply>(
       this.#gateway.conversation(conversation),
@@ -126,8 +129,9 @@ export class Delivery implements DeliveryService {
     const { user } = this.#line.config;
     const reply = await this.#ask<ReadGroupReply>(this.#gateway.conversation(conversation), "readGroup", { user });
     if (!reply.ok) return undefined;
-    const [groupInfo, tree] = [this.#load(reply.groupInfo), this.#load(reply.tree)];
-    return groupInfo && tree && { epoch: reply.epoch, seq: reply.seq, groupInfo, tree };
+    const [groupInfo, tree] = [reply.groupInfo, reply.tree].map((stored) => stored && this.#load(stored));
+    const { epoch, seq, orphans } = reply;
+    return { epoch, seq, orphans, ...(groupInfo && tree && { groupInfo, tree }) };
   }
 
   async epoch(conversation: ConversationId, seq: number): Promise<EpochOnServer> {
@@ -155,10 +159,9 @@ export class Delivery implements DeliveryService {
     return left.map((kept) => ({ ...kept, oneTime: kept.oneTime + more }));
   }
 
-  #submission(conversation: ConversationId, commit: SubmittedCommit): SubmitCommit {
+  #submission(conversation: ConversationId, commit: SubmittedCommit, read: ReadSubmission): SubmitCommit {
     const { user, device } = this.#line.config;
     const { id, after, welcome, groupInfo, tree } = commit;
-    const read = this.#gateway.mls.readCommit(commit, conversation, { user, device });
     const requestId = `submit${this.#platform.random.between(0, 0xffff_ffff)}`;
     const store = (part: string, bytes: Uint8Array) => this.#store(`${conversation}/mls/${requestId}/${part}`, bytes);
     const isLarge = commit.commit.byteLength > this.#gateway.maxInlineBytes;

@@ -7,7 +7,7 @@ import {
   verify,
   type webcrypto,
 } from "node:crypto";
-import { cryptoOf } from "../../client/mls/suites.ts";
+import { cryptoOf } from "../../shared/mls/suites.ts";
 import type { Random } from "./random.ts";
 
 /** What the devices' code finds around it wherever it runs. */

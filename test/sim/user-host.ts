@@ -5,6 +5,7 @@ import type { Socket, SocketId } from "../../durable-objects/user/socket.ts";
 import { closeCodes } from "../../shared/errors.ts";
 import { encodeDown, type Wire } from "../../shared/protocol/codec.ts";
 import {
+  AskAddition,
   AskKeys,
   AskWatermark,
   ClaimKeyPackages,
@@ -42,6 +43,7 @@ const schemas = {
   forgetPeer: ForgetPeer,
   removePerson: RemovePerson,
   isRegistered: v.undefined(),
+  askAddition: AskAddition,
 } as const;
 
 export interface UserSurroundings {

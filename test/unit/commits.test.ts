@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { pack, unpack } from "../../durable-objects/conversation/packed-state.ts";
 import { directConversation } from "../../shared/ids.ts";
 import type { LeafOwner, SubmitCommitReply } from "../../shared/rpc.ts";
-import { commit, commitBytes, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
+import { commitBytes, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
 import { ConversationDriver } from "./conversation-driver.ts";
 import { idOf } from "./core-driver.ts";
 
@@ -161,18 +161,49 @@ describe("R16 the first commit", () => {
     driver.asked = [];
     const first = driver.begin(foundingCommit(chat, alice, [bob], driver.newId()));
     expect(driver.asked.toSorted()).toEqual([alice.user, bob.user]);
-    driver.tell(alice.user, true);
+    driver.tell(alice.user, { ok: true });
     expect(driver.replyTo(first)).toBeUndefined();
     driver.erase(bob.user);
     expect(driver.replyTo(first)).toEqual(notFound);
-    driver.tell(bob.user, true);
+    driver.tell(bob.user, { ok: true });
     expect(driver.stored()).toBe("[]");
     const unsure = driver.begin(foundingCommit(chat, alice, [bob], driver.newId()));
     driver.tell(alice.user, undefined);
     expect(driver.replyTo(unsure)).toMatchObject({ ok: false, code: "unavailable", retry: 1_000 });
     const second = driver.begin(foundingCommit(chat, alice, [bob], driver.newId()));
-    for (const { user } of [bob, alice]) driver.tell(user, true);
+    for (const { user } of [bob, alice]) driver.tell(user, { ok: true });
     expect(driver.replyTo(second)).toMatchObject({ ok: true, seq: 1 });
+  });
+});
+
+describe("R16 a commit that brings people in too often for one of them", () => {
+  const tooOften = { ok: false, code: "rate_limited", retry: 60_000 } as const;
+
+  it("is refused with the time to wait, and nothing of it stays", () => {
+    const driver = groupWith(bob);
+    const before = driver.stored();
+    driver.asked = [];
+    const files = { groupInfo: "info", tree: "tree" };
+    const call = driver.begin(driver.made(alice, { epoch: 1, leaf: 0, adds: [carol, dave], ...files }));
+    driver.tell(carol.user, { ok: true });
+    driver.tell(dave.user, tooOften);
+    expect(driver.replyTo(call)).toEqual(tooOften);
+    expect(driver.deletedFiles).toEqual(["info", "tree"]);
+    driver.tell(carol.user, { ok: true });
+    expect(driver.stored()).toBe(before);
+  });
+
+  it("holds up no other one that waits for word about the same people", () => {
+    const driver = groupWith(bob);
+    driver.asked = [];
+    const begin = () => driver.begin(driver.made(alice, { epoch: 1, leaf: 0, adds: [carol] }));
+    const first = begin();
+    const answer = driver.told(carol.user, tooOften);
+    const second = begin();
+    driver.do(answer);
+    expect([first, second].map((call) => driver.replyTo(call))).toEqual([tooOften, undefined]);
+    driver.tell(carol.user, { ok: true });
+    expect(driver.replyTo(second)).toMatchObject({ ok: true, seq: 2 });
   });
 });
 
@@ -203,7 +234,7 @@ describe("R16 a commit", () => {
 
   it("R3 that comes again gets the place it has, and other bytes under its id get none", () => {
     const driver = groupWith(bob);
-    const given = commit(groupId, bob, { id: driver.newId(), epoch: 1, leaf: 1, adds: [deviceOf("B", 2)] });
+    const given = driver.made(bob, { epoch: 1, leaf: 1, adds: [deviceOf("B", 2)] });
     const first = driver.submit(given);
     expect(first).toMatchObject({ ok: true, seq: 2 });
     driver.now += 1_000;

@@ -1,11 +1,14 @@
 import { ConversationCore } from "../../durable-objects/conversation/core.ts";
 import type { ConversationEffect, ConversationEvent } from "../../durable-objects/conversation/effects.ts";
+import { GroupStore } from "../../durable-objects/conversation/group-store.ts";
+import type { Leaf } from "../../durable-objects/conversation/roster.ts";
 import { NodeStorage } from "../../durable-objects/runtime/node-storage.ts";
 import type { UserId } from "../../shared/ids.ts";
 import type {
   Append,
   Appended,
   AppendReply,
+  AskAdditionReply,
   DeliverReply,
   EraseMemberReply,
   LeafOwner,
@@ -16,9 +19,11 @@ import type {
   SubmitCommit,
   SubmitCommitReply,
 } from "../../shared/rpc.ts";
-import { commit, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
+import { type CommitChange, commit, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
 
 const noWatermark = { delivered: 0, read: 0, kept: 0 };
+
+const nobody: AskAdditionReply = { ok: false, code: "not_found", retry: "never" };
 
 interface Delivery {
   readonly user: string;
@@ -48,6 +53,8 @@ export class ConversationDriver {
   rows: string[] = [];
   readonly storage = new NodeStorage();
   #core: ConversationCore;
+  /** The commit for which somebody was asked about last. */
+  readonly #askedFor = new Map<string, number>();
   #replies = new Map<number, unknown>();
   #calls = 0;
   #messages = 0;
@@ -76,6 +83,11 @@ export class ConversationDriver {
     return this.appendAll(user, [{ id, device, body }])[0] as Appended;
   }
 
+  appendReply({ user, device }: LeafOwner, text: string, epoch: number): AppendReply {
+    const messages = [{ id: this.newId(), device, body: sealedBytes(this.id, epoch, text) }];
+    return this.#call({ type: "append", args: { user, messages, watermark: noWatermark, requestId: "" } });
+  }
+
   /** In one call. */
   appendAll(user: UserId, messages: Append["messages"]): Appended[] {
     const args = { user, messages, watermark: noWatermark, requestId: "" };
@@ -87,8 +99,13 @@ export class ConversationDriver {
   }
 
   /** A commit with an id of its own, unless one is given. */
-  commit(by: LeafOwner, change: Partial<SubmitCommit> & Pick<SubmitCommit, "epoch" | "leaf">): SubmitCommitReply {
-    return this.submit(commit(this.id, by, { id: this.newId(), ...change }));
+  commit(by: LeafOwner, change: CommitChange): SubmitCommitReply {
+    return this.submit(this.made(by, change));
+  }
+
+  /** A commit to the group as it stands, not handed in. */
+  made(by: LeafOwner, change: CommitChange): SubmitCommit {
+    return commit(this.id, by, { id: this.newId(), before: this.#leaves(), ...change });
   }
 
   submit(args: SubmitCommit): SubmitCommitReply {
@@ -105,8 +122,13 @@ export class ConversationDriver {
     return this.#replies.get(call);
   }
 
-  tell(user: string, isRegistered: boolean | undefined): void {
-    this.do({ type: "registeredTold", user, isRegistered });
+  /** Answers what was asked about somebody last; undefined: nobody knows. */
+  tell(user: string, reply: AskAdditionReply | undefined): void {
+    this.do(this.told(user, reply));
+  }
+
+  told(user: string, reply: AskAdditionReply | undefined): ConversationEvent {
+    return { type: "additionTold", call: this.#askedFor.get(user) ?? 0, user, reply };
   }
 
   read(user: string, after = 0): ReadLogReply {
@@ -123,6 +145,12 @@ export class ConversationDriver {
   ack(user: string, delivered: number): PutWatermarkReply {
     const watermark = { delivered, read: 0, kept: delivered };
     return this.#call({ type: "putWatermark", args: { user, watermark, notify: true, requestId: "" } });
+  }
+
+  /** As they stand. */
+  #leaves(): readonly Leaf[] {
+    const [table] = this.storage.all("SELECT name FROM sqlite_master WHERE name = 'mls_group'");
+    return (table && new GroupStore(this.storage).group()?.leaves) ?? [];
   }
 
   readGroup(user: string): ReadGroupReply {
@@ -184,7 +212,7 @@ export class ConversationDriver {
       if (effect.do === "reply") this.#replies.set(effect.call, effect.value);
       else if (effect.do === "deliver") this.#deliver(effect);
       else if (effect.do === "notifyReceipt") this.receipts.push({ ...effect.args, user: effect.user });
-      else if (effect.do === "askRegistered") this.#askRegistered(effect.user);
+      else if (effect.do === "askAddition") this.#askAddition(effect);
       else if (effect.do === "askWatermark") this.#tellWatermark(effect.user);
       else if (effect.do === "deleteFiles") this.deletedFiles.push(...effect.names);
       else if (effect.do === "wipe") this.#wipe();
@@ -202,9 +230,10 @@ export class ConversationDriver {
     this.#inTheSameRun({ type: "delivered", user, reply: this.unreachable.has(user) ? undefined : reply });
   }
 
-  #askRegistered(user: string): void {
+  #askAddition({ call, user }: Extract<ConversationEffect, { do: "askAddition" }>): void {
+    this.#askedFor.set(user, call);
     if (this.asked) this.asked.push(user);
-    else this.#inTheSameRun({ type: "registeredTold", user, isRegistered: !this.unregistered.has(user) });
+    else this.#inTheSameRun(this.told(user, this.unregistered.has(user) ? nobody : { ok: true }));
   }
 
   #tellWatermark(user: string): void {

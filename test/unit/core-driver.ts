@@ -103,6 +103,11 @@ export class UserDriver {
     return this.#storage.all("SELECT 1 FROM claimant").length;
   }
 
+  /** How many people who have brought Bob into groups are remembered. */
+  get adders(): number {
+    return this.#storage.all("SELECT 1 FROM adder").length;
+  }
+
   get alarmAt(): number | null {
     return this.#storage.alarmAt();
   }

@@ -3,8 +3,8 @@ import type { UserEvent } from "../../durable-objects/user/effects.ts";
 import {
   claimBucket,
   KEY_PACKAGES_LOW,
-  MAX_CLAIMANTS_PER_USER,
   MAX_KEY_PACKAGES_PER_DEVICE,
+  MAX_REQUESTERS_PER_USER,
 } from "../../shared/limits.ts";
 import type { AskKeysReply, ClaimKeyPackagesReply, PutKeys, PutKeysReply, Suite } from "../../shared/rpc.ts";
 import { alice, bob, chat, idOf, laptop, phone, UserDriver } from "./core-driver.ts";
@@ -285,11 +285,11 @@ describe("who claims key packages", () => {
     driver.now += 1;
     use(driver, claimBucket.capacity, stranger(0));
     driver.now += 1;
-    for (let number = 1; number < MAX_CLAIMANTS_PER_USER; number++) use(driver, 1, stranger(number));
-    expect(driver.claimants).toBe(MAX_CLAIMANTS_PER_USER);
+    for (let number = 1; number < MAX_REQUESTERS_PER_USER; number++) use(driver, 1, stranger(number));
+    expect(driver.claimants).toBe(MAX_REQUESTERS_PER_USER);
     expect(claim(driver, stranger(0))).toEqual(refused("rate_limited"));
     use(driver, claimBucket.capacity);
-    expect(driver.claimants).toBe(MAX_CLAIMANTS_PER_USER);
+    expect(driver.claimants).toBe(MAX_REQUESTERS_PER_USER);
     expect(claim(driver)).toEqual(refused("rate_limited"));
     use(driver, 1, stranger(0));
   });

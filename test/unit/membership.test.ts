@@ -11,7 +11,7 @@ import {
   SEGMENT_AGE_MS,
 } from "../../shared/limits.ts";
 import type { LeafOwner } from "../../shared/rpc.ts";
-import { commit, foundingCommit } from "../sealed.ts";
+import { foundingCommit } from "../sealed.ts";
 import { ConversationDriver } from "./conversation-driver.ts";
 import { idOf } from "./core-driver.ts";
 
@@ -103,10 +103,10 @@ describe("R6 who joins later", () => {
   it("R1 is told of a commit that nobody was told of because of a crash", () => {
     const driver = groupWith(bob);
     driver.append(alice, "before", 1);
-    const args = commit(groupId, alice, { id: driver.newId(), epoch: 1, leaf: 0, adds: [carol] });
+    const args = driver.made(alice, { epoch: 1, leaf: 0, adds: [carol] });
     driver.asked = [];
     driver.begin(args);
-    driver.crashAfter({ type: "registeredTold", user: carol.user, isRegistered: true });
+    driver.crashAfter(driver.told(carol.user, { ok: true }));
     expect(deliveredTo(driver, carol)).toEqual([]);
     expect(driver.submit(args)).toMatchObject({ ok: true, seq: 3 });
     for (const person of [alice, bob, carol]) expect(deliveredTo(driver, person)).toEqual([3]);
@@ -272,7 +272,7 @@ describe("R14 who is erased from a group", () => {
     const driver = groupWith(bob, carol, deviceOf("C", 2));
     driver.append(carol, "mine", 1);
     expect(driver.erase(carol.user, carol.device)).toEqual({ found: true });
-    expect(driver.readGroup(bob.user)).toEqual({ ok: false, code: "not_found" });
+    expect(driver.readGroup(bob.user)).not.toHaveProperty("groupInfo");
     expect(driver.readEpoch(bob.user, 1)).toEqual({ ok: false, code: "not_found" });
     driver.evict();
     expect(driver.texts(bob.user)).toEqual(["(commit)"]);
@@ -312,11 +312,11 @@ describe("R14 who is erased from a group", () => {
     const driver = groupWith(bob);
     driver.asked = [];
     const dave = deviceOf("D");
-    const args = commit(groupId, alice, { id: driver.newId(), epoch: 1, leaf: 0, adds: [carol, dave] });
+    const args = driver.made(alice, { epoch: 1, leaf: 0, adds: [carol, dave] });
     const call = driver.begin({ ...args, tree: `of ${carol.user}` });
-    driver.tell(carol.user, true);
+    driver.tell(carol.user, { ok: true });
     driver.gone.add(carol.user);
-    driver.tell(dave.user, true);
+    driver.tell(dave.user, { ok: true });
     expect(driver.replyTo(call)).toMatchObject({ ok: true, seq: 2 });
     expect(driver.stored()).not.toContain(carol.user);
     expect(driver.deletedFiles).toEqual([`of ${carol.user}`]);
@@ -329,11 +329,28 @@ describe("R14 who is erased from a group", () => {
     const driver = groupWith(bob, carol, deviceOf("C", 2));
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [] });
     driver.erase(carol.user, carol.device);
+    const group = driver.readGroup(bob.user);
+    expect(group).toMatchObject({ ok: true, epoch: 1, orphans: [2, 3] });
+    for (const entrance of ["groupInfo", "tree"]) expect(group).not.toHaveProperty(entrance);
     driver.commit(bob, { epoch: 1, leaf: 1 });
     driver.evict();
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [2, 3] });
+    expect(driver.readGroup(bob.user)).toHaveProperty("tree");
     driver.commit(bob, { epoch: 2, leaf: 1, removes: [2, 3] });
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [] });
+  });
+
+  it("is said to whoever sends, until a commit takes their leaves out", () => {
+    const driver = groupWith(bob, carol);
+    const tellsOf = (epoch: number) => driver.appendReply(bob, "hello", epoch).hasOrphans ?? false;
+    expect(tellsOf(1)).toBe(false);
+    driver.erase(carol.user, carol.device);
+    expect(tellsOf(1)).toBe(true);
+    driver.commit(bob, { epoch: 1, leaf: 1 });
+    driver.evict();
+    expect(tellsOf(2)).toBe(true);
+    driver.commit(bob, { epoch: 2, leaf: 1, removes: [2] });
+    expect(tellsOf(3)).toBe(false);
   });
 
   it("hands the group on if it was theirs: to the oldest admin, else to the oldest member", () => {
@@ -450,6 +467,8 @@ describe("what is too large for the object", () => {
 describe("the state", () => {
   it("is what it was, packed and unpacked", () => {
     const state = { ...emptyState(groupId), revision: 3, head: 9, owedAbove: 4, epoch: 7 };
+    const orphaned = { ...state, hasOrphans: true };
+    expect(unpack(pack(orphaned))).toEqual(orphaned);
     state.members.set(alice.user, newMember(0, "owner"));
     state.members.set(bob.user, { ...newMember(5, "member"), dormant: true, hidden: [[2, null]], blockVersion: 1 });
     state.members.set(carol.user, newMember(3, "admin"));

@@ -1,8 +1,8 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { toBase64url } from "../../client/base64url.ts";
 import * as api from "../../shared/api/archives.ts";
 import { deleteAccount } from "../../shared/api/rights.ts";
+import { toBase64url } from "../../shared/base64url.ts";
 import {
   ARCHIVE_CHUNK_BYTES,
   ARCHIVE_TAG_BYTES,

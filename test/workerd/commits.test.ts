@@ -6,7 +6,7 @@ import type { AccountKey } from "../../client/identity/account-key.ts";
 import type { MadeCommit } from "../../client/mls/mls.ts";
 import { submitCommit, viewEpoch, viewGroup } from "../../shared/api/encryption.ts";
 import { directConversation } from "../../shared/ids.ts";
-import { MAX_DEVICES_PER_USER, MAX_INLINE_GROUP_BYTES, personBuckets } from "../../shared/limits.ts";
+import { additionBucket, MAX_INLINE_GROUP_BYTES, personBuckets } from "../../shared/limits.ts";
 import { readFraming } from "../../shared/mls/framing.ts";
 import { issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { toBase64url } from "../../workers/gateway/encryption/base64url.ts";
@@ -14,8 +14,8 @@ import { sealedBytes } from "../sealed.ts";
 import { requestOf } from "./accounts.ts";
 import { refusalOf } from "./asking.ts";
 import { newDevice } from "./device.ts";
-import { type Addable, addable, MlsDevice, mls, newKeys, registerAccountKey } from "./mls-device.ts";
-import { conversation, entriesFor, rowsOf, tablesOf } from "./objects.ts";
+import { type Addable, addable, crowd, MlsDevice, mls, newKeys } from "./mls-device.ts";
+import { conversation, entriesFor, person, rowsOf, tablesOf } from "./objects.ts";
 
 let alice: MlsDevice;
 let bob: MlsDevice;
@@ -134,6 +134,26 @@ describe("R16 a group over HTTP", () => {
     expect(await leftOf()).toBe(before);
   });
 
+  it("is paid for where somebody is brought in, and refused for a while if one person does it again and again", async () => {
+    const others = async (count: number) => {
+      for (let number = 0; number < count; number++) {
+        expect(await person(bob.user).askAddition({ by: alice.user, commit: ulid() })).toEqual({ ok: true });
+      }
+    };
+    await others(additionBucket.capacity - 1);
+    const [group, id] = [ulid(), ulid()];
+    const made = await alice.make(group, [await bob.addable()]);
+    const answers = await Promise.all([alice.submit(group, made, { id }), alice.submit(group, made, { id })]);
+    expect(answers).toEqual([answers[0], answers[0]]);
+    const next = ulid();
+    const another = await alice.make(next, [await bob.addable()]);
+    expect(await alice.refusal(next, another)).toBe("rate_limited");
+    expect(await tablesOf(conversation(next))).toEqual([]);
+    expect(await alice.submit(group, made, { id })).toEqual(answers[0]);
+    const carol = await MlsDevice.signUp();
+    await carol.found(ulid(), await bob.addable());
+  });
+
   it("R14 is not begun with somebody who does not exist any more", async () => {
     const ofBob = await bob.addable();
     await env.USER.getByName(bob.user).removePerson({ requestId: "r" });
@@ -183,29 +203,15 @@ it("R17 nobody is added by a device that only says it is theirs", async () => {
   await alice.submitted(id, await alice.make(id, [await made(carol.accountKey)]));
 });
 
+async function filesOf(id: string): Promise<(string | undefined)[]> {
+  const { objects } = await env.MEDIA.list({ prefix: `conversation/${id}/` });
+  return objects.map(({ key }) => key.split("/").at(-1)).toSorted();
+}
+
 describe("what is too large for a frame", () => {
-  /** So many devices, with keys of the hybrid suite, of as few people as may be. */
-  async function crowd(count: number): Promise<Addable[]> {
-    const devices: Addable[] = [];
-    while (devices.length < count) {
-      const { user, device } = await newDevice();
-      await registerAccountKey({ user, device }, alice.accountKey);
-      for (let n = 0; n < MAX_DEVICES_PER_USER && devices.length < count; n++) {
-        const name = n === 0 ? device : ulid();
-        devices.push(await addable(await newKeys(alice.accountKey, user, name), user, name, 83));
-      }
-    }
-    return devices;
-  }
-
-  const filesOf = async (id: string) => {
-    const { objects } = await env.MEDIA.list({ prefix: `conversation/${id}/` });
-    return objects.map(({ key }) => key.split("/").at(-1)).toSorted();
-  };
-
   it("goes by way of the file store, and from there when nothing needs it any more", { timeout: 60_000 }, async () => {
     const id = ulid();
-    const made = await alice.make(id, await crowd(60), 83);
+    const made = await alice.make(id, await crowd(60, alice.accountKey), 83);
     expect(Math.min(made.commit.byteLength, made.tree.byteLength, made.welcome?.byteLength ?? 0)).toBeGreaterThan(
       MAX_INLINE_GROUP_BYTES,
     );
@@ -237,17 +243,19 @@ describe("what is too large for a frame", () => {
   it("R14 goes with the conversation, and what could not be deleted is asked for again", {
     timeout: 60_000,
   }, async () => {
-    const tree = new Uint8Array(MAX_INLINE_GROUP_BYTES + 1);
-    const made = await alice.make(chat, [await bob.addable()]);
-    await alice.submitted(chat, { ...made, tree });
-    expect(await filesOf(chat)).toEqual(["tree"]);
-    const erase = () => conversation(chat).eraseMember({ user: alice.user, devices: [], requestId: "r" });
+    const id = ulid();
+    const others = await crowd(45, alice.accountKey);
+    await alice.submitted(id, await alice.make(id, others, 83));
+    expect(await filesOf(id)).toEqual(["commit", "tree"]);
+    const erase = (user: string) => conversation(id).eraseMember({ user, devices: [], requestId: "r" });
+    for (const user of new Set(others.map((other) => other.user))) expect(await erase(user)).toEqual({ found: true });
+    await vi.waitFor(async () => expect(await filesOf(id)).toEqual(["commit"]));
     vi.spyOn(env.MEDIA, "delete").mockRejectedValueOnce(new Error("no file store"));
-    await expect(Promise.resolve(erase())).rejects.toThrow();
-    expect(await filesOf(chat)).toEqual(["tree"]);
-    expect(await erase()).toEqual({ found: false });
-    expect(await filesOf(chat)).toEqual([]);
-    expect(await tablesOf(conversation(chat))).toEqual([]);
+    await expect(Promise.resolve(erase(alice.user))).rejects.toThrow();
+    expect(await filesOf(id)).toEqual(["commit"]);
+    expect(await erase(alice.user)).toEqual({ found: false });
+    expect(await filesOf(id)).toEqual([]);
+    expect(await tablesOf(conversation(id))).toEqual([]);
   });
 });
 
@@ -263,12 +271,12 @@ it("R14 deletes no more files at once than the file store takes", async () => {
   expect(deleted.mock.calls.map(([names]) => names.length)).toEqual([1_000, 1_000, 400]);
 });
 
-it("leaves no file behind of somebody who goes away in the middle of it", async () => {
+it("leaves no file behind of somebody who goes away in the middle of it", { timeout: 60_000 }, async () => {
   const id = ulid();
-  const founding = await alice.make(id, []);
-  const { commit, groupInfo } = await alice.commit(founding.group, {});
-  const tree = toBase64url(new Uint8Array(MAX_INLINE_GROUP_BYTES + 1));
-  const body = { id: ulid(), commit: toBase64url(commit), groupInfo: toBase64url(groupInfo), tree, after: 0 };
+  const founding = await alice.make(id, await crowd(45, alice.accountKey), 83);
+  const { commit, groupInfo, tree } = await alice.commit(founding.group, {});
+  const [next, entrance, leaves] = [commit, groupInfo, tree].map(toBase64url);
+  const body = { id: ulid(), commit: next, groupInfo: entrance, tree: leaves, after: 0 };
   const { accessToken: token } = alice.account;
   const caller = new AbortController();
   let isStored = false;
@@ -285,10 +293,9 @@ it("leaves no file behind of somebody who goes away in the middle of it", async 
   await vi.waitFor(() => expect(isStored).toBe(true));
   caller.abort();
   expect(await answer).toBe("gone");
-  const left = async () => (await env.MEDIA.list({ prefix: `conversation/${id}/` })).objects.length;
-  expect(await left()).toBe(1);
+  expect(await filesOf(id)).toHaveLength(1);
   // Of a group that is not there, nobody takes it.
-  await vi.waitFor(async () => expect(await left()).toBe(0), { timeout: 3_000 });
+  await vi.waitFor(async () => expect(await filesOf(id)).toEqual([]), { timeout: 3_000 });
 });
 
 describe("R16 a request that was tampered with", () => {
@@ -485,20 +492,18 @@ describe("R16 a request that was tampered with", () => {
     expect(await bob.submitted(place, joining)).toBe(2);
   });
 
-  it("nothing is stored of what is refused", async () => {
-    const large = toBase64url(new Uint8Array(MAX_INLINE_GROUP_BYTES + 1));
-    const foreign = tampered(made.commit, content({ sender: { senderType: "member", leafIndex: 1 } }));
-    expect(await refused(foreign, { tree: large })).toBe("not_allowed");
-    const eve = await MlsDevice.signUp();
-    const empty = ulid();
-    const founding = await eve.make(empty, []);
-    const next = await eve.commit(founding.group, {});
-    expect(await eve.refusal(empty, next, { tree: large })).toBe("not_found");
-    await vi.waitFor(async () => {
-      for (const prefix of [place, empty].map((name) => `conversation/${name}/`)) {
-        expect((await env.MEDIA.list({ prefix })).objects).toEqual([]);
-      }
-    });
+  it("nothing is stored of what is refused", { timeout: 60_000 }, async () => {
+    const [large, empty] = [ulid(), ulid()];
+    const others = await crowd(45, alice.accountKey);
+    const founding = await alice.make(large, others, 83);
+    await alice.submitted(large, founding);
+    const before = await filesOf(large);
+    const next = await alice.commit(founding.group, {});
+    const commit = tampered(next.commit, content({ sender: { senderType: "member", leafIndex: 1 } }));
+    expect(await alice.refusal(large, { ...next, commit })).toBe("not_allowed");
+    const unheard = await alice.commit((await alice.make(empty, others, 83)).group, {});
+    expect(await alice.refusal(empty, unheard)).toBe("not_found");
+    await vi.waitFor(async () => expect([await filesOf(large), await filesOf(empty)]).toEqual([before, []]));
     expect(await tablesOf(conversation(empty))).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { makeAccountKey } from "../../client/identity/account-key.ts";
 import type { Chat } from "../../client/index.ts";
+import { conversation } from "./objects.ts";
 import { enter, leaveAll, reachGateway } from "./sdk-people.ts";
 
 /** The whole SDK against the whole server, with real encryption. */
@@ -58,5 +59,39 @@ describe("people on the whole system", { timeout: 30_000 }, () => {
     await soon(ada.chat, conversation).toEqual(["one", "from the laptop"]);
     await (await ada.chat.messages.send(conversation, "to both")).sent;
     for (const { chat } of [grace, laptop]) await soon(chat, conversation).toContain("to both");
+  });
+
+  test("R12 what was hidden during a block stays so, and what comes after it can be read, whatever happened to the group", async () => {
+    const accountKey = await makeAccountKey();
+    const [ada, grace] = [await enter(shown, { accountKey }), await enter(shown)];
+    const conversation = ada.chat.conversations.direct(grace.account.user);
+    await grace.account.contacts.block(ada.account.user);
+    await (await ada.chat.messages.send(conversation, "hidden")).sent;
+    await grace.account.contacts.unblock(ada.account.user);
+    await (await ada.chat.messages.send(conversation, "one")).sent;
+    await soon(grace.chat, conversation).toEqual(["one"]);
+    await grace.account.contacts.block(ada.account.user);
+    vi.setSystemTime(Date.now() + 60_000);
+    const laptop = await enter(shown, { phone: ada.phone, accountKey });
+    await (await laptop.chat.messages.send(conversation, "hidden too")).sent;
+    await grace.account.contacts.unblock(ada.account.user);
+    await (await laptop.chat.messages.send(conversation, "two")).sent;
+    await soon(grace.chat, conversation).toEqual(["one", "two"]);
+    await (await grace.chat.messages.send(conversation, "three")).sent;
+    for (const { chat } of [ada, laptop]) await soon(chat, conversation).toContain("three");
+  });
+
+  test("R14 whoever removes their account is out of the group soon after the next message there", async () => {
+    const [ada, grace, carol] = [await enter(shown), await enter(shown), await enter(shown)];
+    const group = await ada.chat.conversations.createGroup([grace.account.user, carol.account.user]);
+    await (await carol.chat.messages.send(group, "hello")).sent;
+    for (const { chat } of [ada, grace]) await soon(chat, group).toEqual(["hello"]);
+    await carol.account.auth.remove("remove my account");
+    const standing = () => conversation(group).readGroup({ user: grace.account.user });
+    await expect.poll(standing, { timeout: 10_000 }).toMatchObject({ orphans: [expect.any(Number)] });
+    await (await ada.chat.messages.send(group, "who is left?")).sent;
+    await expect.poll(standing, { timeout: 10_000 }).toMatchObject({ orphans: [] });
+    await (await grace.chat.messages.send(group, "we are")).sent;
+    for (const { chat } of [ada, grace]) await soon(chat, group).toEqual(["hello", "who is left?", "we are"]);
   });
 });

@@ -4,7 +4,6 @@ import { decodeMlsMessage, type KeyPackage } from "ts-mls";
 import { makeKeyPackageRef } from "ts-mls/keyPackage.js";
 import { ulid } from "ulid";
 import { beforeEach, describe, expect, it } from "vitest";
-import { fromBase64url, toBase64url } from "../../client/base64url.ts";
 import { type AccountKey, makeAccountKey } from "../../client/identity/account-key.ts";
 import { makeKeyPair } from "../../client/identity/ed25519.ts";
 import { meter } from "../../durable-objects/runtime/meter.ts";
@@ -12,6 +11,7 @@ import { claimKeyPackages, uploadKeys, viewKeys } from "../../shared/api/encrypt
 import type { Endpoint } from "../../shared/api/endpoint.ts";
 import { block } from "../../shared/api/people.ts";
 import { deleteAccount, exportAccount } from "../../shared/api/rights.ts";
+import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
 import { directConversation } from "../../shared/ids.ts";
 import {
   claimBucket,

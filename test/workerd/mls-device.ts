@@ -5,11 +5,12 @@ import type { DeviceKeys, Group, MadeCommit, OwnKeyPackage, Suite } from "../../
 import { createMls } from "../../client/mls/ts-mls.ts";
 import { submitCommit, viewEpoch, viewGroup } from "../../shared/api/encryption.ts";
 import type { AnswerOf } from "../../shared/api/endpoint.ts";
-import { KEY_PACKAGE_LIFETIME_MS } from "../../shared/limits.ts";
+import { KEY_PACKAGE_LIFETIME_MS, MAX_DEVICES_PER_USER } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
 import { fromBase64url, toBase64url } from "../../workers/gateway/encryption/base64url.ts";
 import { type Account, signUp } from "./accounts.ts";
 import { ask, refusalOf } from "./asking.ts";
+import { newDevice } from "./device.ts";
 import { person } from "./objects.ts";
 
 /** Devices that take part in groups with keys of their own, and ask the server over HTTP. */
@@ -37,6 +38,20 @@ export async function registerAccountKey({ user, device }: { user: string; devic
 export async function addable(keys: DeviceKeys, user: string, device: string, suite: Suite = 1): Promise<Addable> {
   const lifetime = { notBefore: Date.now() - 60_000, notAfter: Date.now() + KEY_PACKAGE_LIFETIME_MS };
   return { user, device, own: await mls.makeKeyPackage(keys, suite, lifetime) };
+}
+
+/** So many devices, with keys of the hybrid suite, of as few people as may be: a group of theirs is too large for a row. */
+export async function crowd(count: number, accountKey: AccountKey): Promise<Addable[]> {
+  const devices: Addable[] = [];
+  while (devices.length < count) {
+    const { user, device } = await newDevice();
+    await registerAccountKey({ user, device }, accountKey);
+    for (let n = 0; n < MAX_DEVICES_PER_USER && devices.length < count; n++) {
+      const name = n === 0 ? device : ulid();
+      devices.push(await addable(await newKeys(accountKey, user, name), user, name, 83));
+    }
+  }
+  return devices;
 }
 
 type Answer = AnswerOf<typeof submitCommit>;
@@ -112,7 +127,7 @@ export class MlsDevice {
   async viewGroup(
     conversation: string,
   ): Promise<{ epoch: number; seq: number; groupInfo: Uint8Array; tree: Uint8Array }> {
-    const { groupInfo, tree, ...place } = await ask(viewGroup, this.account, { params: { conversation } });
+    const { groupInfo = "", tree = "", ...place } = await ask(viewGroup, this.account, { params: { conversation } });
     return { ...place, groupInfo: fromBase64url(groupInfo), tree: fromBase64url(tree) };
   }
 

@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import type { Suite } from "../../../client/mls/mls.ts";
-import type * as Suites from "../../../client/mls/suites.ts";
 import { createMls } from "../../../client/mls/ts-mls.ts";
+import type * as Suites from "../../../shared/mls/suites.ts";
 import { Random } from "../../sim/random.ts";
 import { MixedGroup } from "./mixed-group.ts";
 import { OracleDevice } from "./oracle-device.ts";
@@ -11,15 +11,16 @@ import { OracleDevice } from "./oracle-device.ts";
  * speaks suite 3 alone, which stands in for suite 1 here, and handshakes as PrivateMessages alone. So what it does not
  * show are PublicMessages and external commits; and it adds, but removes nobody and makes no commit without an Add.
  */
-vi.mock(import("../../../client/mls/suites.ts"), async (original) => {
+vi.mock(import("../../../shared/mls/suites.ts"), async (original) => {
   const { suiteNames, ...ours } = await original();
   const { chachaName, makeChachaSuite } = await import("./chacha-suite.ts");
   const chacha = makeChachaSuite();
   const isChacha = (suite: number) => suite === 3;
   return {
     suiteNames: { ...suiteNames, 3: chachaName } as typeof Suites.suiteNames,
-    suiteNamed: (name) => (name === chachaName ? (3 as Suite) : ours.suiteNamed(name)),
+    suiteOf: (name) => (name === chachaName ? (3 as Suite) : ours.suiteOf(name)),
     cryptoOf: (suite) => (isChacha(suite) ? chacha : ours.cryptoOf(suite)),
+    isUsableKey: ours.isUsableKey,
   };
 });
 

@@ -12,8 +12,8 @@ import { isLeaf, leafWidth, left, right, root, toNodeIndex } from "ts-mls/treema
 import { beginEpoch } from "../../../client/mls/epoch.ts";
 import { makeGroup, stateOf } from "../../../client/mls/groups.ts";
 import type { Group } from "../../../client/mls/mls.ts";
-import { cryptoOf } from "../../../client/mls/suites.ts";
 import { readMessage, writeMessage } from "../../../client/mls/wire.ts";
+import { cryptoOf } from "../../../shared/mls/suites.ts";
 import { utf8 } from "../device.ts";
 
 /**

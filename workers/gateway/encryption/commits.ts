@@ -12,7 +12,8 @@ import { type Call, serve } from "../serve.ts";
 import { fromBase64url, toBase64url } from "./base64url.ts";
 import { isCertified } from "./certified-leaf.ts";
 import { loadGroupBytes, storeGroupBytes } from "./group-files.ts";
-import { type ClaimedLeaf, type ReadCommit, readCommit } from "./read-commit.ts";
+import type { ClaimedLeaf } from "./read-commit.ts";
+import { type ReadSubmission, readSubmission } from "./read-submission.ts";
 
 type Submitting = Call<typeof api.submitCommit>;
 /** A commit with all that belongs to it. */
@@ -31,11 +32,11 @@ async function submitCommit(call: Submitting) {
   const { c, caller, params } = call;
   if (isForeign(params.conversation, caller.user)) throw new Refusal("not_found");
   const bytes = decodeAll(call.body);
-  const { commit: read, leaves } = readCommit(bytes, params.conversation, caller);
+  const { read, brought } = await readSubmission(bytes, params.conversation, caller);
   // The first contact is made here: to write in a conversation costs nothing any more once it has begun.
   const isFirst = read.epoch === 0 && directPeer(params.conversation, caller.user) !== undefined;
   if (isFirst) await admit(c.env, caller, "first_contact");
-  await requireCertified(c, leaves);
+  await requireCertified(c, brought);
   const stored = await storeAll(call, bytes);
   return answerOf(await conversationOf(c, params.conversation).submitCommit(submission(call, read, stored)));
 }
@@ -61,20 +62,22 @@ async function viewGroup({ c, caller, params }: Call<typeof api.viewGroup>) {
   const reply = await conversationOf(c, params.conversation).readGroup({ user: caller.user });
   if (!reply.ok) throw new Refusal(reply.code);
   const { epoch, seq, orphans } = reply;
-  const [groupInfo, tree] = await Promise.all([
-    loadGroupBytes(c.env, reply.groupInfo),
-    loadGroupBytes(c.env, reply.tree),
-  ]);
-  return { epoch, seq, groupInfo, tree, orphans };
+  const [groupInfo, tree] = await Promise.all([reply.groupInfo, reply.tree].map((stored) => load(c, stored)));
+  return { epoch, seq, orphans, ...(groupInfo && tree && { groupInfo, tree }) };
 }
 
 async function viewEpoch({ c, caller, params }: Call<typeof api.viewEpoch>) {
   if (isForeign(params.conversation, caller.user)) throw new Refusal("not_found");
   const reply = await conversationOf(c, params.conversation).readEpoch({ user: caller.user, seq: params.seq });
   if (!reply.ok) throw new Refusal(reply.code);
-  const load = (stored: Stored | undefined) => stored && loadGroupBytes(c.env, stored);
-  const [commit, welcome, tree] = await Promise.all([reply.commit, reply.welcome, reply.tree].map(load));
+  const stored = [reply.commit, reply.welcome, reply.tree];
+  const [commit, welcome, tree] = await Promise.all(stored.map((each) => load(c, each)));
   return { ...(commit && { commit }), ...(welcome && { welcome }), ...(tree && { tree }) };
+}
+
+/** Base64url. */
+async function load({ env }: Context<GatewayTypes>, stored: Stored | undefined): Promise<string | undefined> {
+  return stored && loadGroupBytes(env, stored);
 }
 
 function decodeAll({ commit, groupInfo, tree, welcome }: Submitting["body"]): Bytes {
@@ -101,7 +104,7 @@ async function storeAll({ c, params, requestId }: Submitting, { commit, groupInf
 
 function submission(
   { caller: { user, device }, body: { id, after }, requestId }: Submitting,
-  read: ReadCommit,
+  read: ReadSubmission,
   stored: Awaited<ReturnType<typeof storeAll>>,
 ): SubmitCommit {
   return { user, device, id, after, requestId, ...read, ...stored };

@@ -1,13 +1,11 @@
-import { makeHashImpl } from "ts-mls/crypto/implementation/default/makeHashImpl.js";
-import { makeNobleSignatureImpl } from "ts-mls/crypto/implementation/default/makeNobleSignatureImpl.js";
 import { extensionsSupportedByCapabilities } from "ts-mls/extension.js";
 import { type KeyPackage, makeKeyPackageRef, verifyKeyPackage } from "ts-mls/keyPackage.js";
 import { type LeafNodeKeyPackage, verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
-import { decodeMlsMessage, encodeMlsMessage } from "ts-mls/message.js";
 import { Refusal } from "../../../shared/errors.ts";
 import { KEY_PACKAGE_CLOCK_SKEW_MS, MAX_KEY_PACKAGE_LIFETIME_MS } from "../../../shared/limits.ts";
+import { cryptoOf, suiteOf } from "../../../shared/mls/suites.ts";
+import { areEqual, decodeMessage } from "../../../shared/mls/wire.ts";
 import type { Suite } from "../../../shared/rpc.ts";
-import { toBase64url } from "./base64url.ts";
 import { isCertified, type KeyOwner } from "./certified-leaf.ts";
 
 export interface InspectedKeyPackage {
@@ -18,18 +16,8 @@ export interface InspectedKeyPackage {
   readonly notAfter: number;
 }
 
-interface SuiteFacts {
-  readonly suite: Suite;
-  readonly hash: "SHA-256" | "SHA-512";
-  /** Of a public key of its KEM. */
-  readonly keyBytes: number;
-}
-
-/** Those that a key package may be of (RFC 9420 §17.1), by the names that ts-mls gives them. Both sign with Ed25519. */
-const suites: Partial<Record<string, SuiteFacts>> = {
-  MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519: { suite: 1, hash: "SHA-256", keyBytes: 32 },
-  MLS_256_XWING_AES256GCM_SHA512_Ed25519: { suite: 83, hash: "SHA-512", keyBytes: 1_216 },
-};
+/** Of a public key of a suite's KEM. */
+const keyBytes: Readonly<Record<Suite, number>> = { 1: 32, 83: 1_216 };
 
 /**
  * Checks all that can be known of a key package before somebody uses it (RFC 9420 §10.1): with one that is bad, its owner
@@ -46,36 +34,28 @@ export async function inspectKeyPackage(bytes: Uint8Array, owner: KeyOwner, now:
 
 /** Undefined, like anything that is thrown: it is bad. */
 async function inspect(bytes: Uint8Array, owner: KeyOwner, now: number): Promise<InspectedKeyPackage | undefined> {
-  const keyPackage = decode(bytes);
-  const facts = keyPackage && suites[keyPackage.cipherSuite];
-  if (!facts) return undefined;
+  const keyPackage = decodeMessage(bytes, ["mls_key_package"])?.keyPackage;
+  const suite = keyPackage && suiteOf(keyPackage.cipherSuite);
+  if (!keyPackage || suite === undefined) return undefined;
   const { leafNode } = keyPackage;
   const notAfter = Number(leafNode.lifetime.notAfter) * 1_000;
-  const signature = await makeNobleSignatureImpl("Ed25519");
+  const { hash, signature } = await cryptoOf(suite);
   const isGood =
-    hasProperKeys(keyPackage, facts) &&
+    hasProperKeys(keyPackage, suite) &&
     isTimely(leafNode, now) &&
     isCapable(keyPackage) &&
     (await verifyLeafNodeSignatureKeyPackage(leafNode, signature)) &&
     (await verifyKeyPackage(keyPackage, signature)) &&
     (await isCertified(leafNode, owner));
   if (!isGood) return undefined;
-  const ref = await makeKeyPackageRef(keyPackage, makeHashImpl(crypto.subtle, facts.hash));
-  return { suite: facts.suite, ref: ref.toHex(), notAfter };
-}
-
-/** Undefined also where the same could be written otherwise, or something follows: what is signed would not be what is sent. */
-function decode(bytes: Uint8Array): KeyPackage | undefined {
-  const [message] = decodeMlsMessage(bytes, 0) ?? [];
-  if (message?.wireformat !== "mls_key_package") return undefined;
-  return toBase64url(encodeMlsMessage(message)) === toBase64url(bytes) ? message.keyPackage : undefined;
+  return { suite, ref: (await makeKeyPackageRef(keyPackage, hash)).toHex(), notAfter };
 }
 
 /** One key for joining, another for the leaf, and both such as the suite has them. */
-function hasProperKeys({ initKey, leafNode }: KeyPackage, { keyBytes }: SuiteFacts): boolean {
+function hasProperKeys({ initKey, leafNode }: KeyPackage, suite: Suite): boolean {
   const keys = [initKey, leafNode.hpkePublicKey];
-  const areDifferent = toBase64url(initKey) !== toBase64url(leafNode.hpkePublicKey);
-  return areDifferent && keys.every(({ byteLength }) => byteLength === keyBytes);
+  const areDifferent = !areEqual(initKey, leafNode.hpkePublicKey);
+  return areDifferent && keys.every(({ byteLength }) => byteLength === keyBytes[suite]);
 }
 
 /** A lifetime is in seconds; as numbers the greatest lose precision, and are too great all the same. */

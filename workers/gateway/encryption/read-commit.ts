@@ -1,72 +1,71 @@
 import type { Commit } from "ts-mls/commit.js";
-import { decodeMlsMessage, encodeMlsMessage, type MlsMessageContent } from "ts-mls/message.js";
+import { encodeLeafNode, type LeafNode } from "ts-mls/leafNode.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import type { PublicMessage } from "ts-mls/publicMessage.js";
+import { toBase64url } from "../../../shared/base64url.ts";
 import { decodeCertificate } from "../../../shared/certificate.ts";
 import { Refusal } from "../../../shared/errors.ts";
 import type { ConversationId } from "../../../shared/ids.ts";
 import { MAX_ADDS_PER_COMMIT, MAX_REMOVES_PER_COMMIT } from "../../../shared/limits.ts";
 import { groupIdOf } from "../../../shared/mls/framing.ts";
+import { areEqual, decodeMessage, type Format, type Message } from "../../../shared/mls/wire.ts";
 import type { LeafOwner, SubmitCommit } from "../../../shared/rpc.ts";
-import { isBounded } from "./bounded-commit.ts";
-import type { OwnedLeaf } from "./certified-leaf.ts";
-
-/** What a commit says of itself and of whom it adds and removes. Whether that may be is for the conversation to say. */
-export type ReadCommit = Pick<SubmitCommit, "epoch" | "leaf" | "adds" | "removes">;
+import { isBoundedCommit } from "./bounded.ts";
 
 /** A leaf that a commit brings, and whose its certificate says it is. */
 export interface ClaimedLeaf extends LeafOwner {
-  readonly leaf: OwnedLeaf;
+  readonly leaf: LeafNode;
+  /** By which it is known again. */
+  readonly digest: string;
 }
 
-/** What is handed in with a commit, each an MLSMessage but the tree. */
-export interface GroupBytes {
-  readonly commit: Uint8Array;
-  readonly groupInfo: Uint8Array;
-  readonly welcome: Uint8Array | undefined;
+/** What a commit says of itself and of whom it adds and removes. Whether that may be is for the conversation to say. */
+export interface ReadCommit extends Pick<SubmitCommit, "epoch" | "leaf" | "removes"> {
+  /** The committer's. */
+  readonly own: ClaimedLeaf;
+  readonly adds: readonly ClaimedLeaf[];
 }
 
 /**
- * Reads a commit (RFC 9420 §12.4) as far as it is public, and that what goes with it belongs to it. Signatures are for the
- * members to check.
+ * Reads a commit (RFC 9420 §12.4) as far as it is public. Signatures are for the members to check.
+ * @param commit an MLSMessage, as is the Welcome
  * @throws Refusal bad_frame; not_allowed for what no commit here may do, or does not name the caller as who it comes from
  */
-export function readCommit(
-  bytes: GroupBytes,
+export async function readCommit(
+  { commit, welcome }: { commit: Uint8Array; welcome: Uint8Array | undefined },
   conversation: ConversationId,
   caller: LeafOwner,
-): { readonly commit: ReadCommit; readonly leaves: readonly ClaimedLeaf[] } {
-  if (!isBounded(bytes.commit)) throw new Refusal("bad_frame");
-  const { content } = decode(bytes.commit, "mls_public_message").publicMessage;
-  if (content.contentType !== "commit" || !isGroup(content.groupId, conversation)) throw new Refusal("bad_frame");
+): Promise<ReadCommit> {
+  if (!isBoundedCommit(commit)) throw new Refusal("bad_frame");
+  const { content } = decode(commit, "mls_public_message").publicMessage;
+  const isOurs = areEqual(content.groupId, groupIdOf(conversation));
+  if (content.contentType !== "commit" || !isOurs) throw new Refusal("bad_frame");
   const epoch = Number(content.epoch);
   if (!Number.isSafeInteger(epoch)) throw new Refusal("bad_frame");
-  const own = ownLeaf(content.commit, caller);
+  const own = await ownLeaf(content.commit, caller);
   const leaf = leafOf(content);
   const { added, removes } = readProposals(content.commit, leaf === null);
-  const adds = added.map(({ user, device }) => ({ user, device }));
-  checkGroupInfo(bytes.groupInfo, conversation, epoch + 1);
-  if (bytes.welcome) decode(bytes.welcome, "mls_welcome");
-  if ((bytes.welcome !== undefined) !== adds.length > 0) throw new Refusal("bad_frame");
-  return { commit: { epoch, leaf, adds, removes }, leaves: [own, ...added] };
+  const adds = await Promise.all(added.map(claimed));
+  if (welcome) decode(welcome, "mls_welcome");
+  if ((welcome !== undefined) !== adds.length > 0) throw new Refusal("bad_frame");
+  return { epoch, leaf, own, adds, removes };
 }
 
-type Format = MlsMessageContent["wireformat"];
-type Decoded<F extends Format> = Extract<MlsMessageContent, { wireformat: F }>;
+/** SHA-256 of a leaf node (RFC 9420 §7.2), base64url. */
+export async function digestOf(leaf: LeafNode): Promise<string> {
+  const bytes = new Uint8Array(encodeLeafNode(leaf));
+  return toBase64url(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}
 
-/** Bad is also what could be written otherwise, or is followed by something: others might read it otherwise. */
-function decode<F extends Format>(bytes: Uint8Array, format: F): Decoded<F> {
+/** @throws Refusal bad_frame, also for what could be written otherwise */
+export function decode<F extends Format>(bytes: Uint8Array, format: F): Message<F> {
   try {
-    const [message] = decodeMlsMessage(bytes, 0) ?? [];
-    if (message && isEqual(encodeMlsMessage(message), bytes) && isOf(message, format)) return message;
+    const message = decodeMessage(bytes, [format]);
+    if (message) return message;
   } catch {
     // What makes no sense lets ts-mls throw this or that.
   }
   throw new Refusal("bad_frame");
-}
-
-function isOf<F extends Format>(message: MlsMessageContent, format: F): message is Decoded<F> {
-  return message.wireformat === format;
 }
 
 function leafOf({ sender }: PublicMessage["content"]): number | null {
@@ -76,9 +75,9 @@ function leafOf({ sender }: PublicMessage["content"]): number | null {
 }
 
 /** With an update path every commit renews its maker's keys, and shows whose it is. */
-function ownLeaf({ path }: Commit, { user, device }: LeafOwner): ClaimedLeaf {
+async function ownLeaf({ path }: Commit, { user, device }: LeafOwner): Promise<ClaimedLeaf> {
   if (!path) throw new Refusal("not_allowed");
-  const own = claimed(path.leafNode);
+  const own = await claimed(path.leafNode);
   if (own.user !== user || own.device !== device) throw new Refusal("not_allowed");
   return own;
 }
@@ -87,13 +86,13 @@ function ownLeaf({ path }: Commit, { user, device }: LeafOwner): ClaimedLeaf {
 function readProposals(
   { proposals }: Commit,
   isExternal: boolean,
-): { readonly added: ClaimedLeaf[]; readonly removes: number[] } {
-  const added: ClaimedLeaf[] = [];
+): { readonly added: LeafNode[]; readonly removes: number[] } {
+  const added: LeafNode[] = [];
   const removes: number[] = [];
   let inits = 0;
   for (const item of proposals) {
     const proposal: Proposal | undefined = item.proposalOrRefType === "proposal" ? item.proposal : undefined;
-    if (proposal?.proposalType === "add") added.push(claimed(proposal.add.keyPackage.leafNode));
+    if (proposal?.proposalType === "add") added.push(proposal.add.keyPackage.leafNode);
     else if (proposal?.proposalType === "remove") removes.push(proposal.remove.removed);
     else if (proposal?.proposalType === "external_init") inits++;
     else throw new Refusal("not_allowed");
@@ -104,23 +103,9 @@ function readProposals(
 }
 
 /** @throws Refusal bad_frame for what is no certificate */
-function claimed(leaf: OwnedLeaf): ClaimedLeaf {
+async function claimed(leaf: LeafNode): Promise<ClaimedLeaf> {
   const { credential } = leaf;
   if (credential.credentialType !== "basic" || !("identity" in credential)) throw new Refusal("bad_frame");
   const { user, device } = decodeCertificate(credential.identity);
-  return { user, device, leaf };
-}
-
-function checkGroupInfo(bytes: Uint8Array, conversation: ConversationId, epoch: number): void {
-  const { groupContext } = decode(bytes, "mls_group_info").groupInfo;
-  const isNext = groupContext.epoch === BigInt(epoch) && isGroup(groupContext.groupId, conversation);
-  if (!isNext) throw new Refusal("bad_frame");
-}
-
-function isGroup(groupId: Uint8Array, conversation: ConversationId): boolean {
-  return isEqual(groupId, groupIdOf(conversation));
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && a.every((byte, index) => byte === b[index]);
+  return { user, device, leaf, digest: await digestOf(leaf) };
 }
