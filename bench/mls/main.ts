@@ -9,8 +9,9 @@ import { formatTables } from "./table.ts";
 const USAGE = `usage: npm run bench:mls [-- <option> …]
 
 Makes groups of 2, 32, 256 and 1,024 devices with the suite of Curve25519 and of 2 and 32 with the hybrid one, in this
-process alone, and measures each thing that a device does there: medians, in milliseconds and bytes. Groups are measured
-as they are after one device has added all others, and up to 256 also after every device has renewed its keys once.
+process alone, and measures each thing that a device does there, and what the gateway does with a commit: medians, in
+milliseconds and bytes. Groups are measured as they are after one device has added all others, and up to 256 also after
+every device has renewed its keys once.
 
   --json   prints one JSON object
   --help`;

@@ -1,14 +1,19 @@
+import { ulid } from "ulid";
+import { certifyDevice, makeAccountKey } from "../../client/identity/account-key.ts";
 import { makeKeyPair } from "../../client/identity/ed25519.ts";
 import type { DeviceKeys, Group, MadeCommit, MadeKeyPackage, Suite } from "../../client/mls/mls.ts";
 import { createMls } from "../../client/mls/ts-mls.ts";
 import { KEY_PACKAGE_LIFETIME_MS, MAX_ADDS_PER_COMMIT } from "../../shared/limits.ts";
+import { groupIdOf } from "../../shared/mls/framing.ts";
+import { readSubmission } from "../../workers/gateway/encryption/read-submission.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 const BODY_BYTES = 1024;
 const MESSAGES = 50;
 const COMMITS = 5;
-/** As long as the certificate that a device's credential is. */
-const CREDENTIAL_BYTES = 200;
+const conversation = ulid();
+/** Of everybody. */
+const accountKey = makeAccountKey();
 
 export interface Measured {
   readonly suite: Suite;
@@ -26,14 +31,20 @@ interface Plan {
   readonly isWarmed: boolean;
 }
 
-interface Device {
+interface Owned {
+  readonly user: string;
+  readonly device: string;
   readonly keys: DeviceKeys;
+}
+
+interface Device extends Owned {
   readonly keyPackage: MadeKeyPackage;
 }
 
 /** Two devices of the group stand for all: the one that has added the others, and the last of those. */
 interface Pair {
   readonly others: readonly Device[];
+  readonly first: Owned;
   committer: Group;
   reader: Group;
   standing: MadeCommit;
@@ -54,7 +65,8 @@ export async function measureGroup({ suite, devices, isWarmed }: Plan): Promise<
 async function grow(suite: Suite, devices: number, watch: Stopwatch): Promise<Pair> {
   const others: Device[] = [];
   while (others.length < devices - 1) others.push(await makeDevice(suite, watch));
-  let group = await mls.create(new Uint8Array(26), suite, await makeKeys(), Date.now());
+  const first = await makeKeys();
+  let group = await mls.create(groupIdOf(conversation), suite, first.keys, Date.now());
   let standing: MadeCommit | undefined;
   const begun = performance.now();
   for (let at = 0; at < others.length; at += MAX_ADDS_PER_COMMIT) {
@@ -67,7 +79,7 @@ async function grow(suite: Suite, devices: number, watch: Stopwatch): Promise<Pa
   if (!standing?.welcome || !last) throw new Error("a group of one is none");
   const { welcome, tree } = standing;
   const joined = await watch.time("join", () => mls.join(welcome, tree, [last.keyPackage]));
-  return { others, committer: group, reader: joined.group, standing };
+  return { others, first, committer: group, reader: joined.group, standing };
 }
 
 async function measurePair(pair: Pair, suite: Suite, watch: Stopwatch) {
@@ -92,6 +104,7 @@ async function measurePair(pair: Pair, suite: Suite, watch: Stopwatch) {
 /** @returns the commit's size */
 async function commit(pair: Pair, watch: Stopwatch, opening: string): Promise<number> {
   const made = await watch.time("commit", () => mls.commit(pair.committer, {}));
+  await watch.time("gatewayReads", () => readSubmission(made, conversation, pair.first));
   const opened = await watch.time(opening, () => mls.open(pair.reader, made.commit));
   if (opened.kind !== "commit") throw new Error(opened.kind);
   Object.assign(pair, { committer: made.group, reader: opened.group, standing: made });
@@ -127,12 +140,19 @@ async function renew(pair: Pair, { keys }: Device): Promise<void> {
 }
 
 async function makeDevice(suite: Suite, watch: Stopwatch): Promise<Device> {
-  const keys = await makeKeys();
+  const { keys, ...owner } = await makeKeys();
   const lifetime = { notBefore: Date.now() - 1000, notAfter: Date.now() + KEY_PACKAGE_LIFETIME_MS - 1000 };
-  return { keys, keyPackage: await watch.time("keyPackage", () => mls.makeKeyPackage(keys, suite, lifetime)) };
+  return {
+    ...owner,
+    keys,
+    keyPackage: await watch.time("keyPackage", () => mls.makeKeyPackage(keys, suite, lifetime)),
+  };
 }
 
-async function makeKeys(): Promise<DeviceKeys> {
-  const { publicKey, seed } = await makeKeyPair();
-  return { publicKey, privateKey: seed, credential: crypto.getRandomValues(new Uint8Array(CREDENTIAL_BYTES)) };
+async function makeKeys(): Promise<Owned> {
+  const owner = { user: ulid(), device: ulid() };
+  const { publicKey, seed: privateKey } = await makeKeyPair();
+  const certified = { ...owner, issuedAt: Date.now(), mlsPublicKey: publicKey };
+  const credential = await certifyDevice(await accountKey, certified);
+  return { ...owner, keys: { publicKey, privateKey, credential } };
 }

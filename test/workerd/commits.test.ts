@@ -8,12 +8,10 @@ import { submitCommit, viewEpoch, viewGroup } from "../../shared/api/encryption.
 import { directConversation } from "../../shared/ids.ts";
 import { additionBucket, MAX_INLINE_GROUP_BYTES, personBuckets } from "../../shared/limits.ts";
 import { readFraming } from "../../shared/mls/framing.ts";
-import { issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { toBase64url } from "../../workers/gateway/encryption/base64url.ts";
 import { sealedBytes } from "../sealed.ts";
 import { requestOf } from "./accounts.ts";
 import { refusalOf } from "./asking.ts";
-import { newDevice } from "./device.ts";
 import { type Addable, addable, crowd, MlsDevice, mls, newKeys } from "./mls-device.ts";
 import { conversation, entriesFor, person, rowsOf, tablesOf } from "./objects.ts";
 
@@ -91,10 +89,7 @@ describe("R16 a group over HTTP", () => {
   it("is joined by a new device without help, and again by one that has lost its keys", async () => {
     const ofBob = await bob.addable();
     await alice.found(chat, ofBob);
-    const laptop = await newDevice(bob.user);
-    const claims = { sub: bob.user, device: laptop.device, family: laptop.family };
-    const { token: accessToken } = await issueToken(env.TOKEN_KEYS, "access", claims);
-    const tablet = await MlsDevice.of({ ...bob.account, device: laptop.device, accessToken }, bob.accountKey);
+    const tablet = await MlsDevice.further(bob.user, bob.accountKey);
     const joined = await tablet.joinExternally(chat);
     expect(await tablet.submitted(chat, joined)).toBe(2);
     expect(joined.group.ownLeaf).toBe(2);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { makeAccountKey } from "../../client/identity/account-key.ts";
 import type { Chat } from "../../client/index.ts";
+import { MlsDevice } from "./mls-device.ts";
 import { conversation } from "./objects.ts";
 import { enter, leaveAll, reachGateway } from "./sdk-people.ts";
 
@@ -93,5 +94,22 @@ describe("people on the whole system", { timeout: 30_000 }, () => {
     await expect.poll(standing, { timeout: 10_000 }).toMatchObject({ orphans: [] });
     await (await grace.chat.messages.send(group, "we are")).sent;
     for (const { chat } of [ada, grace]) await soon(chat, group).toEqual(["hello", "who is left?", "we are"]);
+  });
+
+  test("R16 whoever hands in a commit that makes no sense holds the others up, and keeps nobody out", async () => {
+    const accountKey = await makeAccountKey();
+    const [ada, grace] = [await enter(shown), await enter(shown, { accountKey })];
+    const group = await ada.chat.conversations.createGroup([grace.account.user]);
+    await (await ada.chat.messages.send(group, "one")).sent;
+    await soon(grace.chat, group).toEqual(["one"]);
+    const mallory = await MlsDevice.further(grace.account.user, accountKey);
+    const made = await mallory.joinExternally(group);
+    // The confirmation tag, which stands last, is for members to check.
+    const last = made.commit.byteLength - 1;
+    const commit = made.commit.with(last, (made.commit[last] ?? 0) ^ 1);
+    await mallory.submitted(group, { ...made, commit });
+    await (await grace.chat.messages.send(group, "two")).sent;
+    await (await ada.chat.messages.send(group, "three")).sent;
+    for (const { chat } of [ada, grace]) await soon(chat, group).toEqual(["one", "two", "three"]);
   });
 });

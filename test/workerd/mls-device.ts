@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { ulid } from "ulid";
 import { type AccountKey, certifyDevice, makeAccountKey } from "../../client/identity/account-key.ts";
 import { makeKeyPair } from "../../client/identity/ed25519.ts";
@@ -7,6 +8,7 @@ import { submitCommit, viewEpoch, viewGroup } from "../../shared/api/encryption.
 import type { AnswerOf } from "../../shared/api/endpoint.ts";
 import { KEY_PACKAGE_LIFETIME_MS, MAX_DEVICES_PER_USER } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
+import { issueToken } from "../../workers/gateway/auth/tokens.ts";
 import { fromBase64url, toBase64url } from "../../workers/gateway/encryption/base64url.ts";
 import { type Account, signUp } from "./accounts.ts";
 import { ask, refusalOf } from "./asking.ts";
@@ -77,6 +79,13 @@ export class MlsDevice {
 
   static async signUp(): Promise<MlsDevice> {
     return MlsDevice.of(await signUp());
+  }
+
+  /** One more device of somebody, with an access token alone. */
+  static async further(user: string, accountKey: AccountKey): Promise<MlsDevice> {
+    const { device, family } = await newDevice(user);
+    const { token: accessToken } = await issueToken(env.TOKEN_KEYS, "access", { sub: user, device, family });
+    return MlsDevice.of({ user, device, accessToken, refreshToken: "" }, accountKey);
   }
 
   get user(): string {
