@@ -86,6 +86,8 @@ export const MAX_LEAVES_PER_GROUP = 4_096;
 export const MAX_LEAVES_PER_USER = 2 * MAX_DEVICES_PER_USER;
 /** People who were removed from a group and may still read their time in it; who left first is forgotten first. */
 export const MAX_FORMER_MEMBERS = 2_048;
+/** Devices that have left a group, and whose last message is known though it has left the log; the oldest goes first. */
+export const MAX_FORMER_DEVICES = 256;
 /** Of somebody who has come and gone more often, the last ones count. */
 export const MAX_TIMES_AS_MEMBER = 8;
 /** Up to so many leaves a new group takes the hybrid suite; its commits are eight times as large. */
@@ -185,6 +187,8 @@ export const DELETION_WINDOW_MS = 48 * 3_600_000;
 export const ENVELOPE_SIZES_BYTES = [256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 57_344] as const;
 /** A transcript's digests begin anew after so many places, so that whoever lacks an entry knows them again soon. */
 export const TRANSCRIPT_BLOCK_PLACES = 64;
+/** How often a device that is there writes down that it is. */
+export const PRESENCE_NOTED_MS = 24 * 3_600_000;
 
 // Search on the device
 export const MAX_SEARCH_HITS = 100;
@@ -207,6 +211,11 @@ export const SEGMENT_ENTRIES = 4_096;
 // Calls between objects
 /** The file store deletes no more at once. */
 export const MAX_FILES_PER_DELETE = 1_000;
+/** Files that could not be deleted are tried again after this, then more and more seldom. */
+export const FILE_RETRY_MS = 30_000;
+export const FILE_RETRY_MAX_MS = 6 * 3_600_000;
+/** Files of a commit that was not handed in by then are nobody's: no request lasts that long. */
+export const UNCLAIMED_FILES_MS = 3_600_000;
 /** A call that has no answer by then counts as failed: what waits for it must not wait for ever. */
 export const CALL_TIMEOUT_MS = 15_000;
 /** A push that could not be handed to the queue is tried again after this. */
@@ -422,6 +431,8 @@ export const FIRST_ARCHIVE_ROOM_CHUNKS = 64;
 /** Messages in one record of an archive, and what they may say together; one alone may say more. */
 export const MAX_HISTORY_PAGE_MESSAGES = 64;
 export const MAX_HISTORY_PAGE_BYTES = 64 * 1024;
+/** Account keys of other people in one record of an archive. */
+export const MAX_HISTORY_PAGE_PINS = 256;
 /** Between one look at whether an archive is complete and the next; each pause is twice the one before. */
 export const HISTORY_POLL_MS = 2_000;
 export const HISTORY_POLL_MAX_MS = 30_000;

@@ -192,6 +192,10 @@ export type SubmitCommitReply =
   | { ok: false; code: "epoch_stale"; epoch: number | null; entries: Entry[]; through: Cursor }
   | { ok: false; code: Exclude<ErrorCode, "epoch_stale">; retry: Retry };
 
+/** Files that are about to be stored for a commit: if that is not handed in before long, they are deleted. */
+export const ExpectFiles = v.object({ names: v.array(v.string()), requestId });
+export type ExpectFiles = v.InferOutput<typeof ExpectFiles>;
+
 export const ReadGroup = v.object({ user: UserId });
 export type ReadGroup = v.InferOutput<typeof ReadGroup>;
 /** The group as it stands: with group info and tree whoever is a member can join it. */
@@ -223,6 +227,7 @@ export interface ConversationRpc {
   readLog(call: ReadLog): Promise<ReadLogReply>;
   putWatermark(call: PutWatermark): Promise<PutWatermarkReply>;
   signalTyping(call: SignalTyping): Promise<void>;
+  expectFiles(call: ExpectFiles): Promise<void>;
   submitCommit(call: SubmitCommit): Promise<SubmitCommitReply>;
   readGroup(call: ReadGroup): Promise<ReadGroupReply>;
   readEpoch(call: ReadEpoch): Promise<ReadEpochReply>;

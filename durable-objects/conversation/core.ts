@@ -1,20 +1,30 @@
 import { Refusal } from "../../shared/errors.ts";
-import { type ConversationId, type Cursor, directMembers, type Seq, type UserId } from "../../shared/ids.ts";
+import {
+  type ConversationId,
+  type Cursor,
+  directMembers,
+  directPeer,
+  type Seq,
+  type UserId,
+} from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
   DORMANT_WORTH_A_ROW,
   FAN_OUT_HOLD_MEMBERS,
   FAN_OUT_HOLD_MS,
   FAN_OUT_RETRY_MS,
+  FILE_RETRY_MS,
   MAX_APPEND_BYTES,
   MAX_APPEND_MESSAGES,
   STATE_FLUSH_MS,
+  UNCLAIMED_FILES_MS,
 } from "../../shared/limits.ts";
 import type {
   Append,
   AppendReply,
   Entry,
   EraseMember,
+  ExpectFiles,
   PutWatermark,
   ReadLog,
   ReadLogReply,
@@ -25,13 +35,24 @@ import type { Storage } from "../runtime/storage.ts";
 import { Commits, filesOf, refused } from "./commits.ts";
 import type { CallId, ConversationEffect, ConversationEvent, TimerName } from "./effects.ts";
 import { FanOut } from "./fan-out.ts";
+import { FileDebts } from "./file-debts.ts";
 import { GroupStore } from "./group-store.ts";
 import { Newcomers, type Submission } from "./newcomers.ts";
 import { readPage } from "./page.ts";
 import { Placement } from "./placement.ts";
 import { ReceiptRoute } from "./receipts.ts";
 import { Retention } from "./retention.ts";
-import { appointOwner, endFor, forgetFormer, type Member, raise, type State, setBlocking } from "./state.ts";
+import { isOwned } from "./roster.ts";
+import {
+  appointOwner,
+  endFor,
+  forgetDevices,
+  forgetFormer,
+  type Member,
+  raise,
+  type State,
+  setBlocking,
+} from "./state.ts";
 import { ConversationStore, type Segment } from "./store.ts";
 
 /** Something that is committed and waits, a little, for its fan-out. */
@@ -58,12 +79,16 @@ export class ConversationCore {
   readonly #retention: Retention;
   readonly #receipts: ReceiptRoute;
   readonly #placement: Placement;
+  readonly #groups: GroupStore;
   readonly #commits: Commits;
+  readonly #fileDebts: FileDebts;
   readonly #newcomers = new Newcomers();
   readonly #appends = new Gather<{ call: CallId; args: Append }>();
   #held: Held[] = [];
   /** Callers who wait until this conversation is gone. */
   readonly #erasing: { call?: CallId; found: boolean }[] = [];
+  /** Who has to forget this conversation before it is gone. */
+  #forgetting = new Set<UserId>();
   #holdTimer = false;
   /** Something that would be missed rose since the state was last written. */
   #isUnsaved = false;
@@ -82,7 +107,9 @@ export class ConversationCore {
     this.#receipts = new ReceiptRoute(id, this.#store, this.#state);
     const repeated = (entry: Entry) => this.#fanOut.repeated(entry);
     this.#placement = new Placement(id, this.#store, this.#state, this.#retention, repeated);
-    this.#commits = new Commits(id, this.#store, new GroupStore(storage), this.#state, this.#placement);
+    this.#groups = new GroupStore(storage);
+    this.#commits = new Commits(id, this.#store, this.#groups, this.#state, this.#placement);
+    this.#fileDebts = new FileDebts(storage);
     this.#isOwedStored = this.#state.owedAbove !== null;
     this.#storedDormant = dormantOf(this.#state);
   }
@@ -106,6 +133,8 @@ export class ConversationCore {
         return this.#putWatermark(event.call, event.args, now);
       case "signalTyping":
         return [reply(event.call, undefined), ...this.#signalTyping(event.args.user)];
+      case "expectFiles":
+        return [reply(event.call, this.#expectFiles(event.args, now))];
       case "submitCommit":
         return this.#submitCommit({ ...event, registered: new Set() }, now);
       case "additionTold":
@@ -117,15 +146,20 @@ export class ConversationCore {
       case "setBlock":
         return [reply(event.call, this.#setBlock(event.args))];
       case "eraseMember":
-        return this.#eraseMember(event.call, event.args);
+        return this.#eraseMember(event.call, event.args, now);
       case "delivered":
-        return [...this.#delivered(event, now), ...this.#erased()];
+        return [...this.#delivered(event, now), ...this.#end()];
       case "watermarkTold":
         if (event.watermark) {
           this.#learn(event.user, event.watermark);
           this.#retention.told(event.user, event.watermark.missingAbove);
         }
         return this.#expire(now);
+      case "peerForgotten":
+        return this.#peerForgotten(event.user);
+      case "filesDeleted":
+        this.#fileDebts.settle(event.names);
+        return [];
       case "timer":
         return this.#timer(event.name, now);
       case "alarm":
@@ -214,14 +248,15 @@ export class ConversationCore {
     this.#fanOut.requestId = args.requestId;
     const outcome = this.#commits.submit(args, registered, now);
     if (outcome.type === "ask") return this.#newcomers.ask(submission, outcome.users);
-    if (outcome.type === "refused") return [reply(call, outcome.reply), ...deleteFiles(filesOf(args))];
+    if (outcome.type === "refused") return [reply(call, outcome.reply), ...this.#deleteFiles(filesOf(args), now)];
     const { seq, at } = outcome.entry;
     this.#held.push({ call, reply: { ok: true, seq, at }, upTo: seq, since: now });
     // What came again stands under the names that it was first handed in with.
-    if (outcome.type === "known") return deleteFiles(filesOf(args));
+    if (outcome.type === "known") return this.#deleteFiles(filesOf(args), now);
+    this.#fileDebts.settle(filesOf(args));
     for (const [user, member] of outcome.removed) this.#fanOut.removed(user, member);
     this.#commit([outcome.entry], now, true);
-    return deleteFiles(outcome.files);
+    return this.#deleteFiles(outcome.files, now);
   }
 
   #additionTold(
@@ -230,11 +265,36 @@ export class ConversationCore {
   ): ConversationEffect[] {
     if (reply?.ok) return this.#newcomers.confirmed(call, user).flatMap((waiting) => this.#submitCommit(waiting, now));
     const refusal = reply ? new Refusal(reply.code, reply.retry) : new Refusal("unavailable");
-    return this.#refuse(this.#newcomers.unconfirmed(call), refusal);
+    return this.#refuse(this.#newcomers.unconfirmed(call), refusal, now);
   }
 
-  #refuse(submissions: readonly Submission[], refusal: Refusal): ConversationEffect[] {
-    return submissions.flatMap(({ call, args }) => [reply(call, refused(refusal)), ...deleteFiles(filesOf(args))]);
+  #refuse(submissions: readonly Submission[], refusal: Refusal, now: number): ConversationEffect[] {
+    return submissions.flatMap(({ call, args }) => [
+      reply(call, refused(refusal)),
+      ...this.#deleteFiles(filesOf(args), now),
+    ]);
+  }
+
+  // ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #expectFiles({ names }: ExpectFiles, now: number): void {
+    this.#fileDebts.owe(names, now + UNCLAIMED_FILES_MS);
+    armBy(this.#storage, now + UNCLAIMED_FILES_MS);
+  }
+
+  /** Remembered, in the transaction that needs them no more, until they are deleted. */
+  #deleteFiles(names: string[], now: number): ConversationEffect[] {
+    if (names.length === 0) return [];
+    this.#fileDebts.owe(names, now);
+    armBy(this.#storage, now + FILE_RETRY_MS);
+    return [{ do: "deleteFiles", names }];
+  }
+
+  #deleteDue(now: number): ConversationEffect[] {
+    const names = this.#fileDebts.due(now);
+    const next = this.#fileDebts.nextLookAt(now);
+    if (next !== undefined) armBy(this.#storage, next);
+    return names.length > 0 ? [{ do: "deleteFiles", names }] : [];
   }
 
   // ── members ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,7 +353,7 @@ export class ConversationCore {
 
   #delivered(event: Extract<ConversationEvent, { type: "delivered" }>, now: number): ConversationEffect[] {
     const effects = this.#fanOut.delivered(event.user, event.reply);
-    if (event.reply?.state === "gone") return [...effects, ...this.#gone(event.user)];
+    if (event.reply?.state === "gone") return [...effects, ...this.#gone(event.user, now)];
     if (event.reply) this.#learn(event.user, event.reply.watermark);
     else armBy(this.#storage, now + FAN_OUT_RETRY_MS);
     // Where members are many the next message will owe again anyway.
@@ -311,31 +371,51 @@ export class ConversationCore {
     this.#saveState();
   }
 
-  #eraseMember(call: CallId, args: EraseMember): ConversationEffect[] {
+  #eraseMember(call: CallId, args: EraseMember, now: number): ConversationEffect[] {
     const { members } = this.#state;
-    const given = this.#refuse(this.#newcomers.erased(args.user), new Refusal("not_found"));
+    const given = this.#refuse(this.#newcomers.erased(args.user), new Refusal("not_found"), now);
     const end = this.#store.exists ? endFor(this.#state, args.user) : undefined;
     const files = end === undefined ? [] : this.#erase(args, end);
     if (directMembers(this.#id).includes(args.user)) members.clear();
-    if (members.size > 0) return [...given, ...deleteFiles(files), reply(call, { found: end !== undefined })];
+    // Whoever is being removed sees to it themself that the other one forgets.
+    this.#forgetting.clear();
+    const found = end !== undefined;
+    if (members.size > 0) return [...given, ...this.#deleteFiles(files, now), reply(call, { found })];
     this.#isUnsaved = false;
-    this.#erasing.push({ call, found: end !== undefined });
-    return [...given, ...this.#erased()];
+    this.#erasing.push({ call, found });
+    return [...given, ...this.#end()];
   }
 
-  /** Somebody was removed before they could hear of the group that they were added to: nobody else would erase them here. */
-  #gone(user: UserId): ConversationEffect[] {
+  /** Somebody was removed before they could hear of what they were brought into: nobody else would erase them here. */
+  #gone(user: UserId, now: number): ConversationEffect[] {
     const end = endFor(this.#state, user);
-    if (end === undefined || directMembers(this.#id).length > 0) return [];
+    if (end === undefined) return [];
     const files = this.#erase({ user, devices: [], requestId: "" }, end);
-    if (this.#state.members.size === 0) this.#erasing.push({ found: true });
-    return deleteFiles(files);
+    if (this.#state.members.size > 0) return this.#deleteFiles(files, now);
+    this.#dissolve(now);
+    return [];
+  }
+
+  /** Nobody is a member any more, as is stored; `#end` does the rest, and an alarm repeats it. */
+  #dissolve(now: number): void {
+    armBy(this.#storage, now + FAN_OUT_RETRY_MS);
+    const named = directMembers(this.#id);
+    this.#forgetting = new Set(named.length === 2 ? named : []);
+    if (this.#forgetting.size === 0) this.#erasing.push({ found: true });
+  }
+
+  #peerForgotten(user: UserId): ConversationEffect[] {
+    if (!this.#forgetting.delete(user) || this.#forgetting.size > 0) return [];
+    this.#erasing.push({ found: true });
+    return this.#end();
   }
 
   /** A group goes on without them. @param end the last place of theirs @returns files that nothing refers to any more */
   #erase({ user, devices }: EraseMember, end: Cursor): string[] {
     const { members, former, newest } = this.#state;
     const wasMember = members.delete(user);
+    // A 1:1 conversation goes as a whole.
+    if (directMembers(this.#id).length > 0) members.clear();
     former.delete(user);
     this.#fanOut.forget(user);
     for (const device of [...this.#store.eraseAuthor(user), ...devices]) newest.delete(device);
@@ -345,13 +425,22 @@ export class ConversationCore {
     return files;
   }
 
-  /** What is on its way has to arrive first: an answer that came after the end would begin anew. */
-  #erased(): ConversationEffect[] {
-    if (this.#erasing.length === 0 || !this.#fanOut.isIdle) return [];
+  /** What is on its way has to arrive first: an answer, or a message, that came after the end would begin anew. */
+  #end(): ConversationEffect[] {
+    if (!this.#fanOut.isIdle) return [];
+    if (this.#forgetting.size > 0) return [...this.#forgetting].flatMap((user) => this.#askToForget(user));
+    if (this.#erasing.length === 0) return [];
     const answers = this.#erasing
       .splice(0)
       .flatMap(({ call, found }) => (call === undefined ? [] : reply(call, { found })));
     return [{ do: "wipe" }, ...answers];
+  }
+
+  /** Both are asked: nobody knows any more who is gone, and there nothing is forgotten. */
+  #askToForget(user: UserId): ConversationEffect[] {
+    const peer = directPeer(this.#id, user);
+    const { requestId } = this.#fanOut;
+    return peer === undefined ? [] : [{ do: "forgetPeer", user, args: { peer, requestId } }];
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -376,25 +465,29 @@ export class ConversationCore {
       this.#isUnsaved = true;
     }
     if (this.#isUnsaved) this.#saveState();
-    const effects = this.#expire(now);
+    if (this.#store.exists && this.#state.members.size === 0) this.#dissolve(now);
+    const effects = [...this.#deleteDue(now), ...this.#expire(now), ...this.#end()];
     return [...effects, ...this.#retention.ask(now).map((user): ConversationEffect => ({ do: "askWatermark", user }))];
   }
 
   #expire(now: number): ConversationEffect[] {
     const expired = this.#retention.expired(now);
-    const effects = expired.length > 0 ? this.#drop(expired) : [];
+    const effects = expired.length > 0 ? this.#drop(expired, now) : [];
     const next = this.#retention.nextLookAt(now);
     if (next !== undefined) armBy(this.#storage, next);
     return effects;
   }
 
   /** The state outlives the rows that carried it, so it is written first; what belonged to commits goes with them. */
-  #drop(expired: readonly Segment[]): ConversationEffect[] {
+  #drop(expired: readonly Segment[], now: number): ConversationEffect[] {
     const first = this.#store.segments[expired.length]?.first ?? this.#state.head + 1;
     forgetFormer(this.#state, first);
+    const leaves = this.#state.epoch === null ? [] : (this.#groups.group()?.leaves ?? []);
+    const devices = leaves.flatMap((leaf) => (isOwned(leaf) ? leaf.device : []));
+    forgetDevices(this.#state, first, new Set(devices));
     this.#saveState();
     for (const segment of expired) this.#store.dropSegment(segment);
-    return deleteFiles(this.#commits.expire(first));
+    return this.#deleteFiles(this.#commits.expire(first), now);
   }
 
   #saveLater(now: number): void {
@@ -418,10 +511,6 @@ export class ConversationCore {
 function armBy(storage: Storage, at: number): void {
   const standing = storage.alarmAt();
   if (standing === null || standing > at) storage.setAlarm(at);
-}
-
-function deleteFiles(names: string[]): ConversationEffect[] {
-  return names.length > 0 ? [{ do: "deleteFiles", names }] : [];
 }
 
 function reply(call: CallId, value: unknown): ConversationEffect {

@@ -7,6 +7,8 @@ import type {
   Deliver,
   DeliverReply,
   EraseMember,
+  ExpectFiles,
+  ForgetPeer,
   NotifyReceipt,
   NotifyTyping,
   PutWatermark,
@@ -27,6 +29,7 @@ export type ConversationEvent =
   | { type: "readLog"; call: CallId; args: ReadLog }
   | { type: "putWatermark"; call: CallId; args: PutWatermark }
   | { type: "signalTyping"; call: CallId; args: SignalTyping }
+  | { type: "expectFiles"; call: CallId; args: ExpectFiles }
   | { type: "submitCommit"; call: CallId; args: SubmitCommit }
   | { type: "readGroup"; call: CallId; args: ReadGroup }
   | { type: "readEpoch"; call: CallId; args: ReadEpoch }
@@ -37,6 +40,10 @@ export type ConversationEvent =
   /** An `askAddition` effect came back; undefined: nobody knows. */
   | { type: "additionTold"; call: CallId; user: UserId; reply: AskAdditionReply | undefined }
   | { type: "watermarkTold"; user: UserId; watermark: AskWatermarkReply | undefined }
+  /** A `forgetPeer` effect has succeeded. */
+  | { type: "peerForgotten"; user: UserId }
+  /** A `deleteFiles` effect has succeeded, for these. */
+  | { type: "filesDeleted"; names: string[] }
   /** A `sync` effect came back: what was committed before it is on disk. */
   | { type: "synced" }
   | { type: "timer"; name: TimerName }
@@ -51,7 +58,9 @@ export type ConversationEffect =
   | { do: "askWatermark"; user: UserId }
   /** Whether this person may be brought in by the commit of that call. */
   | { do: "askAddition"; call: CallId; user: UserId; args: AskAddition }
-  /** Of the file store; what cannot be deleted now goes with the conversation. */
+  /** The other one of a 1:1 conversation is gone. */
+  | { do: "forgetPeer"; user: UserId; args: ForgetPeer }
+  /** Of the file store; what cannot be deleted now is tried again by alarm. */
   | { do: "deleteFiles"; names: string[] }
   | { do: "sync" }
   /** All that is stored goes, the alarm and the files too, and with it this core; what is answered after it waits for that. */

@@ -10,6 +10,7 @@ import {
   type Deliver,
   EraseMember,
   type EraseMemberReply,
+  ExpectFiles,
   PutWatermark,
   type PutWatermarkReply,
   ReadEpoch,
@@ -72,6 +73,10 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
 
   signalTyping(call: SignalTyping): Promise<void> {
     return this.#call(SignalTyping, call, "signalTyping");
+  }
+
+  expectFiles(call: ExpectFiles): Promise<void> {
+    return this.#call(ExpectFiles, call, "expectFiles");
   }
 
   submitCommit(call: SubmitCommit): Promise<SubmitCommitReply> {
@@ -143,6 +148,8 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
         return void this.#askWatermark(effect.user);
       case "askAddition":
         return void this.#askAddition(effect);
+      case "forgetPeer":
+        return void this.#forgetPeer(effect);
       case "deleteFiles":
         return void this.#deleteFiles(effect.names);
       case "sync":
@@ -208,13 +215,26 @@ export class ConversationObject extends DurableObject<Env> implements Conversati
     this.#handle({ type: "additionTold", call, user, reply: reply ?? undefined });
   }
 
-  /** What is left over goes with the conversation. */
+  /** What fails is tried again by alarm. */
+  async #forgetPeer({ user, args }: Extract<ConversationEffect, { do: "forgetPeer" }>): Promise<void> {
+    try {
+      await withDeadline(this.#user(user).forgetPeer(args));
+      this.#handle({ type: "peerForgotten", user });
+    } catch {
+      this.#users.failed(user);
+    }
+  }
+
+  /** What fails is tried again by alarm. */
   async #deleteFiles(names: string[]): Promise<void> {
     for (let from = 0; from < names.length; from += MAX_FILES_PER_DELETE) {
       const some = names.slice(from, from + MAX_FILES_PER_DELETE);
-      await this.env.MEDIA.delete(some).catch((error: unknown) => {
+      try {
+        await this.env.MEDIA.delete(some);
+        this.#handle({ type: "filesDeleted", names: some });
+      } catch (error) {
         log("warn", "files.failed", { conversation: this.#id, count: some.length, ...errorFields(error) });
-      });
+      }
     }
   }
 

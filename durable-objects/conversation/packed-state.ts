@@ -23,7 +23,8 @@ type PackedState = [
   newest: [DeviceId, MessageId, number][],
   epoch?: number | null,
   former?: PackedFormer[],
-  hasOrphans?: 1,
+  hasOrphans?: 0 | 1,
+  forgottenUntil?: number,
 ];
 type PackedFormer = [UserId, [joined: number, left: number][]];
 /** Packed by their place here. */
@@ -37,10 +38,10 @@ export function pack(state: State): string {
     [...state.members].map(packMember),
     [...state.newest].map(([device, { id, seq }]) => [device, id, seq]),
   ];
-  if (state.epoch !== null) packed.push(state.epoch);
-  if (state.former.size > 0 || state.hasOrphans) packed.push(packFormer(state));
-  if (state.hasOrphans) packed.push(1);
-  return JSON.stringify(packed);
+  const { epoch, former, hasOrphans, forgottenUntil } = state;
+  const rest = [epoch, packFormer(state), hasOrphans ? 1 : 0, forgottenUntil];
+  const isSaid = [epoch !== null, former.size > 0, hasOrphans, forgottenUntil > 0];
+  return JSON.stringify([...packed, ...rest.slice(0, isSaid.lastIndexOf(true) + 1)]);
 }
 
 function packFormer({ former }: State): PackedFormer[] {
@@ -57,11 +58,10 @@ function packMember([user, member]: [UserId, Member]): PackedMember {
 }
 
 export function unpack(text: string): State {
-  const [revision, head, owedAbove, members, newest, epoch = null, former = [], hasOrphans] = JSON.parse(
-    text,
-  ) as PackedState;
+  const [revision, head, owedAbove, members, newest, epoch = null, former = [], hasOrphans = 0, forgottenUntil = 0] =
+    JSON.parse(text) as PackedState;
   return {
-    ...{ revision, head, owedAbove, epoch, hasOrphans: hasOrphans === 1 },
+    ...{ revision, head, owedAbove, epoch, hasOrphans: hasOrphans === 1, forgottenUntil },
     members: new Map(members.map(unpackMember)),
     former: new Map(former.map(([user, spans]) => [user, spans.map(([joined, left]) => ({ joined, left }))])),
     newest: new Map(newest.map(([device, id, seq]) => [device, { id, seq }])),

@@ -136,7 +136,8 @@ export class Placement {
     if (found) return found;
     const isWhole =
       this.#retention.nothingDropped || messageTime(id) - MAX_ID_AHEAD_MS > (this.#store.oldestAt() ?? Infinity);
-    if (newest && !isWhole) throw new Refusal("id_expired");
+    const mayHaveGone = newest !== undefined || messageTime(id) <= this.#state.forgottenUntil;
+    if (mayHaveGone && !isWhole) throw new Refusal("id_expired");
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import type { ConversationId, Cursor, DeviceId, MessageId, Seq, UserId } from "../../shared/ids.ts";
-import { directMembers } from "../../shared/ids.ts";
-import { MAX_FORMER_MEMBERS, MAX_TIMES_AS_MEMBER } from "../../shared/limits.ts";
+import { directMembers, messageTime } from "../../shared/ids.ts";
+import { MAX_FORMER_DEVICES, MAX_FORMER_MEMBERS, MAX_TIMES_AS_MEMBER } from "../../shared/limits.ts";
 import { isCommit as isCommitBody } from "../../shared/mls/framing.ts";
 import type { Entry, Watermark } from "../../shared/rpc.ts";
 
@@ -24,6 +24,8 @@ export interface State {
   hasOrphans: boolean;
   /** The newest message of each device, commits left out: what is above it is certainly not a repeat. */
   newest: Map<DeviceId, { id: MessageId; seq: Seq }>;
+  /** Of devices that were dropped from there no message was made later than this, ms since 1970. */
+  forgottenUntil: number;
 }
 
 export interface Member extends Watermark {
@@ -105,8 +107,8 @@ export function setBlocking(member: Member, blocks: boolean, head: Cursor): void
 /** A 1:1 conversation begins with the two members that its id names, a group with none. */
 export function emptyState(id: ConversationId): State {
   const members = new Map(directMembers(id).map((user) => [user, newMember(0, "member")]));
-  const group = { epoch: null, hasOrphans: false };
-  return { revision: 0, head: 0, owedAbove: null, members, former: new Map(), ...group, newest: new Map() };
+  const nothing = { epoch: null, hasOrphans: false, forgottenUntil: 0 };
+  return { revision: 0, head: 0, owedAbove: null, members, former: new Map(), ...nothing, newest: new Map() };
 }
 
 /** What lies before a member's time counts as had: it holds nobody back. */
@@ -134,6 +136,19 @@ export function forgetFormer(state: State, first: Seq): void {
     const kept = spans.filter(({ left }) => left >= first);
     if (kept.length > 0) state.former.set(user, kept);
     else state.former.delete(user);
+  }
+}
+
+/**
+ * Of devices that are no more in the group, and whose messages have left the log, only so many are remembered; of the others
+ * together, when the last message was made. @param first the oldest place that is left
+ */
+export function forgetDevices(state: State, first: Seq, present: ReadonlySet<DeviceId>): void {
+  const gone = [...state.newest].filter(([device, { seq }]) => seq < first && !present.has(device));
+  const oldestFirst = gone.toSorted(([, a], [, b]) => a.seq - b.seq);
+  for (const [device, { id }] of oldestFirst.slice(0, -MAX_FORMER_DEVICES)) {
+    state.newest.delete(device);
+    state.forgottenUntil = Math.max(state.forgottenUntil, messageTime(id));
   }
 }
 

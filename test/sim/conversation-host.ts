@@ -155,7 +155,11 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
       case "askAddition":
         return this.#askAddition(effect);
       case "deleteFiles":
-        return this.#surroundings.files.delete(effect.names);
+        return this.#deleteFiles(effect.names);
+      case "forgetPeer":
+        return this.#ask(effect.user, "forgetPeer", effect.args, ({ ok }) => {
+          if (ok) this.handle({ type: "peerForgotten", user: effect.user });
+        });
       case "sync":
         return this.later(this.platform.random.between(1, 4), "synced", () => this.handle({ type: "synced" }));
       case "wipe":
@@ -165,6 +169,13 @@ export class ConversationHost extends Host<ConversationEvent, ConversationEffect
       case "timer":
         return this.later(effect.afterMs, effect.name, () => this.handle({ type: "timer", name: effect.name }));
     }
+  }
+
+  #deleteFiles(names: string[]): void {
+    this.later(this.platform.random.between(1, 50), "delete files", () => {
+      this.#surroundings.files.delete(names);
+      this.handle({ type: "filesDeleted", names });
+    });
   }
 
   #deliver({ user, args }: Extract<ConversationEffect, { do: "deliver" }>): void {

@@ -57,7 +57,7 @@ const leafWith = (extensions: readonly number[] = []) => [
 const pathOf = (nodes: readonly number[], leaf = leafWith()) => [1, ...leaf, ...vector(nodes)];
 const count = Math.floor(MAX_COMMIT_REQUEST_BYTES / 8 / remove.length);
 
-describe("a commit whose parts would take all memory when they are read", () => {
+describe("R16 a commit whose parts would take all memory when they are read", () => {
   it.each<[string, Uint8Array]>([
     ["proposals", hollow(times(count, remove))],
     ["nodes", hollow([], pathOf(times(MAX_LEAVES_PER_GROUP + 1, [0, 0])))],
@@ -86,7 +86,7 @@ describe("a commit whose parts would take all memory when they are read", () => 
 /** A node of a tree is there or blank; a leaf, or a parent. */
 const [blank, leafNode, parentNode] = [[0], (leaf = leafWith()) => [1, 1, ...leaf], [1, 2, 0, 0, 0]];
 
-describe("a tree whose parts would take all memory when they are read", () => {
+describe("R16 a tree whose parts would take all memory when they are read", () => {
   it.each<[string, number[]]>([
     ["blank nodes", times(2 * MAX_LEAVES_PER_GROUP, blank)],
     ["leaves", times(2 * MAX_LEAVES_PER_GROUP, leafNode())],

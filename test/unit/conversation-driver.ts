@@ -38,6 +38,10 @@ export class ConversationDriver {
   /** Who was told how far the others have got. */
   receipts: { user: string; delivered: number; read: number }[] = [];
   readonly deletedFiles: string[] = [];
+  /** Nothing can be deleted from the file store. */
+  isFileStoreDown = false;
+  /** Whose objects were told that somebody is gone. */
+  readonly forgotten: { user: string; peer: string }[] = [];
   isWiped = false;
   /** Whose objects do not answer deliveries. */
   readonly unreachable = new Set<string>();
@@ -106,6 +110,10 @@ export class ConversationDriver {
   /** A commit to the group as it stands, not handed in. */
   made(by: LeafOwner, change: CommitChange): SubmitCommit {
     return commit(this.id, by, { id: this.newId(), before: this.#leaves(), ...change });
+  }
+
+  expectFiles(...names: string[]): void {
+    this.#call({ type: "expectFiles", args: { names, requestId: "" } });
   }
 
   submit(args: SubmitCommit): SubmitCommitReply {
@@ -214,7 +222,8 @@ export class ConversationDriver {
       else if (effect.do === "notifyReceipt") this.receipts.push({ ...effect.args, user: effect.user });
       else if (effect.do === "askAddition") this.#askAddition(effect);
       else if (effect.do === "askWatermark") this.#tellWatermark(effect.user);
-      else if (effect.do === "deleteFiles") this.deletedFiles.push(...effect.names);
+      else if (effect.do === "deleteFiles") this.#deleteFiles(effect.names);
+      else if (effect.do === "forgetPeer") this.#forgetPeer(effect);
       else if (effect.do === "wipe") this.#wipe();
       else if (effect.do === "timer" && effect.name !== "hold")
         this.#inTheSameRun({ type: "timer", name: effect.name });
@@ -228,6 +237,18 @@ export class ConversationDriver {
     const state = this.gone.has(user) ? "gone" : awake;
     const reply: DeliverReply = { state, epoch: 1, watermark: noWatermark };
     this.#inTheSameRun({ type: "delivered", user, reply: this.unreachable.has(user) ? undefined : reply });
+  }
+
+  #deleteFiles(names: string[]): void {
+    if (this.isFileStoreDown) return;
+    this.deletedFiles.push(...names);
+    this.#inTheSameRun({ type: "filesDeleted", names });
+  }
+
+  #forgetPeer({ user, args: { peer } }: Extract<ConversationEffect, { do: "forgetPeer" }>): void {
+    if (this.unreachable.has(user)) return;
+    this.forgotten.push({ user, peer });
+    this.#inTheSameRun({ type: "peerForgotten", user });
   }
 
   #askAddition({ call, user }: Extract<ConversationEffect, { do: "askAddition" }>): void {

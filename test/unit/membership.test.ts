@@ -1,14 +1,19 @@
+import { ulid } from "ulid";
 import { describe, expect, it } from "vitest";
 import { pack, unpack } from "../../durable-objects/conversation/packed-state.ts";
 import { emptyState, endMembership, newMember } from "../../durable-objects/conversation/state.ts";
 import { directConversation } from "../../shared/ids.ts";
 import {
   ACKED_GRACE_MS,
+  FAN_OUT_RETRY_MS,
+  FILE_RETRY_MS,
   MAX_CARRIED_STATE_BYTES,
+  MAX_FORMER_DEVICES,
   MAX_FORMER_MEMBERS,
   MAX_TIMES_AS_MEMBER,
   RETENTION_MS,
   SEGMENT_AGE_MS,
+  UNCLAIMED_FILES_MS,
 } from "../../shared/limits.ts";
 import type { LeafOwner } from "../../shared/rpc.ts";
 import { foundingCommit } from "../sealed.ts";
@@ -325,6 +330,31 @@ describe("R14 who is erased from a group", () => {
     expect(driver.append(dave, "hello", 3)).toMatchObject({ ok: true });
   });
 
+  it("takes a 1:1 conversation that they never heard of along, once the other one has forgotten it, whatever crashes", () => {
+    const driver = new ConversationDriver(chat);
+    driver.asked = [];
+    const args = foundingCommit(chat, alice, [bob], driver.newId());
+    const call = driver.begin({ ...args, tree: "tree" });
+    driver.gone.add(bob.user);
+    driver.unreachable.add(alice.user);
+    for (const { user } of [alice, bob]) driver.tell(user, { ok: true });
+    driver.do({ type: "timer", name: "hold" });
+    expect(driver.replyTo(call)).toMatchObject({ ok: true, seq: 1 });
+    const pass = () => {
+      driver.now += FAN_OUT_RETRY_MS;
+      driver.alarm();
+    };
+    pass();
+    expect([driver.isWiped, driver.forgotten.map(({ user }) => user)]).toEqual([false, [bob.user, bob.user]]);
+    expect(driver.read(alice.user)).toMatchObject({ code: "not_found" });
+    driver.evict();
+    driver.unreachable.clear();
+    pass();
+    expect(driver.forgotten).toContainEqual({ user: alice.user, peer: bob.user });
+    expect(driver.isWiped).toBe(true);
+    expect(driver.stored()).toBe("[]");
+  });
+
   it("is an orphan in what whoever joins is told", () => {
     const driver = groupWith(bob, carol, deviceOf("C", 2));
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [] });
@@ -444,6 +474,56 @@ describe("what is too large for the object", () => {
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, ...files(1) });
   });
 
+  it("is deleted by alarm where that has failed, or nobody was there any more to do it; more and more seldom", () => {
+    const driver = groupWith(bob);
+    driver.isFileStoreDown = true;
+    driver.commit(alice, { epoch: 1, leaf: 0, ...files(1) });
+    driver.crashAfter({
+      ...{ type: "submitCommit", call: 99 },
+      args: driver.made(alice, { epoch: 2, leaf: 0, ...files(2) }),
+    });
+    driver.commit(carol, { epoch: 3, leaf: null, ...files(3) });
+    const pauses: number[] = [];
+    for (const isFileStoreDown of [true, true, true, true, false]) {
+      const at = driver.storage.alarmAt() ?? Number.NaN;
+      pauses.push(at - driver.now);
+      Object.assign(driver, { now: at, isFileStoreDown });
+      driver.alarm();
+    }
+    expect(pauses).toEqual(pauses.toSorted((a, b) => a - b));
+    expect(pauses.at(-1)).toBeGreaterThan(FILE_RETRY_MS);
+    expect(driver.deletedFiles.toSorted()).toEqual(["info 1", "info 3", "tree 1", "tree 3"]);
+    driver.alarm();
+    expect(driver.deletedFiles).toHaveLength(4);
+    expect(driver.stored()).not.toContain("info 3");
+    expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, ...files(2) });
+  });
+
+  it("is deleted after a while if it is never handed in, of a group that never was too", () => {
+    const late = (driver: ConversationDriver) => {
+      driver.now += UNCLAIMED_FILES_MS;
+      driver.alarm();
+      return driver.deletedFiles.splice(0).toSorted();
+    };
+    const driver = groupWith(bob);
+    driver.expectFiles("info 1", "tree 1");
+    driver.expectFiles("info 2", "tree 2");
+    driver.expectFiles("info 3", "tree 3");
+    driver.commit(alice, { epoch: 1, leaf: 0, ...files(1) });
+    driver.commit(carol, { epoch: 2, leaf: null, ...files(3) });
+    expect(driver.deletedFiles.splice(0)).toEqual(["info 3", "tree 3"]);
+    driver.evict();
+    expect(late(driver)).toEqual(["info 2", "tree 2"]);
+    expect(late(driver)).toEqual([]);
+    const never = new ConversationDriver(groupId);
+    never.expectFiles("info 1");
+    never.evict();
+    expect(never.commit(alice, { epoch: 1, leaf: 0, ...files(2) })).toMatchObject({ ok: false });
+    expect(never.deletedFiles.splice(0)).toEqual(["info 2", "tree 2"]);
+    expect(late(never)).toEqual(["info 1"]);
+    expect(never.storage.all("SELECT name FROM sqlite_master")).toEqual([]);
+  });
+
   it("R14 goes with somebody whom it names, but for commits", () => {
     const driver = groupWith(bob);
     driver.commit(alice, { epoch: 1, leaf: 0, adds: [carol], ...large(1) });
@@ -467,6 +547,8 @@ describe("what is too large for the object", () => {
 describe("the state", () => {
   it("is what it was, packed and unpacked", () => {
     const state = { ...emptyState(groupId), revision: 3, head: 9, owedAbove: 4, epoch: 7 };
+    const forgetful = { ...state, forgottenUntil: 5 };
+    expect(unpack(pack(forgetful))).toEqual(forgetful);
     const orphaned = { ...state, hasOrphans: true };
     expect(unpack(pack(orphaned))).toEqual(orphaned);
     state.members.set(alice.user, newMember(0, "owner"));
@@ -476,6 +558,28 @@ describe("the state", () => {
     endMembership(state, carol.user, 8);
     expect(unpack(pack(state))).toEqual(state);
     expect(unpack(pack(emptyState(chat)))).toEqual(emptyState(chat));
+  });
+
+  it("R3 remembers only so many devices that have left group and log, and takes nothing of the others twice", () => {
+    const driver = groupWith(bob, carol);
+    const sent = (by: LeafOwner, epoch: number, at: number) => driver.append(by, "hello", epoch, ulid(at));
+    const first = driver.now;
+    const hers = sent(carol, 1, first + 10);
+    sent(bob, 1, first);
+    const others = Array.from({ length: MAX_FORMER_DEVICES }, (_, n) => ({ ...carol, device: idOf("1X", n) }));
+    for (const other of others) sent(other, 1, first + 8);
+    driver.commit(alice, { epoch: 1, leaf: 0, removes: [2] });
+    driver.now += RETENTION_MS + 1;
+    driver.alarm();
+    expect(driver.stored()).not.toContain(carol.device);
+    for (const { device } of [bob, ...others]) expect(driver.stored()).toContain(device);
+    driver.evict();
+    expect(sent(others[0]!, 2, first + 7)).toMatchObject({ ok: false, code: "id_expired" });
+    driver.commit(alice, { epoch: 2, leaf: 0, adds: [carol] });
+    expect(driver.append(carol, "hello", 3, hers.id)).toMatchObject({ ok: false, code: "id_expired" });
+    expect(sent(carol, 3, first + 9)).toMatchObject({ ok: false, code: "id_expired" });
+    expect(sent(bob, 3, first + 5)).toMatchObject({ ok: true });
+    expect(sent(carol, 3, first + 11)).toMatchObject({ ok: true });
   });
 
   it("can be read as it was packed before there were groups of devices", () => {

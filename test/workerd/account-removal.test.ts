@@ -5,6 +5,7 @@ import { ulid } from "ulid";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Env } from "../../durable-objects/runtime/env.ts";
 import { removeRecords } from "../../durable-objects/runtime/removal.ts";
+import { UserObject } from "../../durable-objects/user/object.ts";
 import { viewGroup } from "../../shared/api/encryption.ts";
 import * as people from "../../shared/api/people.ts";
 import { deleteAccount, type Removal } from "../../shared/api/rights.ts";
@@ -13,6 +14,7 @@ import { refreshSession } from "../../shared/api/session.ts";
 import { decodeCertificate } from "../../shared/certificate.ts";
 import { directConversation } from "../../shared/ids.ts";
 import { CODE_RESEND_MS, personBuckets, RETENTION_MS } from "../../shared/limits.ts";
+import type { AskAddition } from "../../shared/rpc.ts";
 import { buildGateway } from "../../workers/gateway/gateway.ts";
 import { phoneHashOf } from "../../workers/gateway/sign-in/phone.ts";
 import { type Account, call, newPhone, requestOf, signUp } from "./accounts.ts";
@@ -175,6 +177,32 @@ describe("removing an account", () => {
       await fireAlarm(conversation(group));
       expect(await places()).toEqual([]);
     });
+  });
+
+  it.each([
+    ["a 1:1 conversation", () => directConversation(alice.user, bob.user)],
+    ["a group", () => ulid()],
+  ])("R14 leaves nothing in %s that they were brought into after they had agreed to it", async (_, name) => {
+    const chat = name();
+    const [ofAlice, ofBob] = [await MlsDevice.of(alice), await MlsDevice.of(bob)];
+    const { askAddition } = UserObject.prototype;
+    const hasAgreed = async function (this: UserObject, asked: AskAddition) {
+      const reply = await askAddition.call(this, asked);
+      await person(bob.user).removePerson({ requestId: "r" });
+      return reply;
+    };
+    const adding = await ofAlice.make(chat, [await ofBob.addable()]);
+    vi.spyOn(UserObject.prototype, "askAddition").mockImplementation(hasAgreed);
+    expect((await ofAlice.submit(chat, adding)).accepted).toBe(true);
+    vi.restoreAllMocks();
+    const isCommit = (place: string) => /^CONVERSATION \w+ log_\d+_\d+$/.test(place);
+    await eventually(async () => {
+      const places = placesOf(await everythingStored([alice.user, bob.user, chat]), [bob.user, bob.device]);
+      expect(places.filter((place) => !isCommit(place) || chat.includes("."))).toEqual([]);
+    });
+    await fireAlarm(conversation(chat));
+    await newDevice(alice.user).then((device) => device.connect());
+    expect(placesOf(await everythingStored([alice.user]), [directConversation(alice.user, bob.user)])).toEqual([]);
   });
 
   it("takes nothing of others", async () => {

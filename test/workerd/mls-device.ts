@@ -33,7 +33,7 @@ export async function newKeys(account: AccountKey, user: string, device: string)
 }
 
 /** As the first upload of key packages does. */
-export async function registerAccountKey({ user, device }: { user: string; device: string }, key: AccountKey) {
+async function registerAccountKey({ user, device }: { user: string; device: string }, key: AccountKey) {
   await person(user).putKeys({ device, accountKey: toBase64url(key.publicKey), isReset: false, packages: [] });
 }
 

@@ -11,7 +11,7 @@ import { locationHintOf } from "../location.ts";
 import { type Call, serve } from "../serve.ts";
 import { fromBase64url, toBase64url } from "./base64url.ts";
 import { isCertified } from "./certified-leaf.ts";
-import { loadGroupBytes, storeGroupBytes } from "./group-files.ts";
+import { expectGroupFiles, loadGroupBytes, storeGroupBytes } from "./group-files.ts";
 import type { ClaimedLeaf } from "./read-commit.ts";
 import { type ReadSubmission, readSubmission } from "./read-submission.ts";
 
@@ -92,6 +92,8 @@ function decodeAll({ commit, groupInfo, tree, welcome }: Submitting["body"]): By
 /** The log gets the commit itself if a frame can carry it, else a reference, by which what was fetched can be told. */
 async function storeAll({ c, params, requestId }: Submitting, { commit, groupInfo, tree, welcome }: Bytes) {
   const where = { conversation: params.conversation, requestId };
+  const parts = { commit, "group-info": groupInfo, tree, ...(welcome && { welcome }) };
+  await expectGroupFiles(conversationOf(c, params.conversation), where, parts);
   const isLarge = commit.byteLength > MAX_BODY_BYTES;
   return {
     body: isLarge ? encodeReference(commit.byteLength, await sha256(commit)) : commit,

@@ -2,8 +2,29 @@ import type { Env } from "../../../durable-objects/runtime/env.ts";
 import { Refusal } from "../../../shared/errors.ts";
 import type { ConversationId } from "../../../shared/ids.ts";
 import { MAX_INLINE_GROUP_BYTES } from "../../../shared/limits.ts";
-import type { Stored } from "../../../shared/rpc.ts";
+import type { ConversationRpc, Stored } from "../../../shared/rpc.ts";
 import { toBase64url } from "./base64url.ts";
+
+type Part = "commit" | "welcome" | "tree" | "group-info";
+/** Whose file it is. */
+interface Request {
+  readonly conversation: ConversationId;
+  readonly requestId: string;
+}
+
+/**
+ * Tells the conversation's object which files are about to be stored, before they are: should nobody come to hand them in,
+ * it deletes them.
+ */
+export async function expectGroupFiles(
+  object: Pick<ConversationRpc, "expectFiles">,
+  request: Request,
+  parts: Partial<Record<Part, Uint8Array>>,
+): Promise<void> {
+  const large = (Object.entries(parts) as [Part, Uint8Array][]).filter(([, bytes]) => isLarge(bytes));
+  const names = large.map(([part]) => nameOf(request, part));
+  if (names.length > 0) await object.expectFiles({ names, requestId: request.requestId });
+}
 
 /**
  * What is too large for the conversation's object goes to the file store first. The name is this request's own: nobody can
@@ -11,12 +32,12 @@ import { toBase64url } from "./base64url.ts";
  */
 export async function storeGroupBytes(
   env: Pick<Env, "MEDIA">,
-  { conversation, requestId }: { conversation: ConversationId; requestId: string },
-  part: "commit" | "welcome" | "tree" | "group-info",
+  request: Request,
+  part: Part,
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<Stored> {
-  if (bytes.byteLength <= MAX_INLINE_GROUP_BYTES) return bytes;
-  const name = `conversation/${conversation}/mls/${requestId}/${part}`;
+  if (!isLarge(bytes)) return bytes;
+  const name = nameOf(request, part);
   await env.MEDIA.put(name, bytes);
   return name;
 }
@@ -27,4 +48,12 @@ export async function loadGroupBytes(env: Pick<Env, "MEDIA">, stored: Stored): P
   const file = await env.MEDIA.get(stored);
   if (!file) throw new Refusal("not_found");
   return toBase64url(new Uint8Array(await file.arrayBuffer()));
+}
+
+function nameOf({ conversation, requestId }: Request, part: Part): string {
+  return `conversation/${conversation}/mls/${requestId}/${part}`;
+}
+
+function isLarge(bytes: Uint8Array): boolean {
+  return bytes.byteLength > MAX_INLINE_GROUP_BYTES;
 }
