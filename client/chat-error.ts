@@ -1,4 +1,5 @@
 import { defaultRetry, type RefusalDetails, type Retry } from "../shared/errors.ts";
+import { errorTexts } from "./error-texts.ts";
 import type { SessionErrorCode } from "./session/contract.ts";
 
 export type ChatErrorCode = SessionErrorCode;
@@ -10,7 +11,7 @@ interface ChatErrorOptions {
   readonly cause?: unknown;
 }
 
-/** The one error of this package. Switch on `code`; the message is for logs. */
+/** The one error of this package. Switch on `code`; the message says what it means, to developers. */
 export class ChatError extends Error {
   override readonly name = "ChatError";
   readonly code: ChatErrorCode;
@@ -21,7 +22,7 @@ export class ChatError extends Error {
   readonly details: RefusalDetails;
 
   constructor(code: ChatErrorCode, options: ChatErrorOptions = {}) {
-    super(code, { cause: options.cause });
+    super(`${code}: ${errorTexts[code]}`, { cause: options.cause });
     this.code = code;
     this.retry = options.retry ?? (code in defaultRetry ? defaultRetry[code as keyof typeof defaultRetry] : "never");
     this.requestId = options.requestId;

@@ -2,12 +2,12 @@
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { build, type Plugin } from "esbuild";
+import { readOptions } from "./options.ts";
 import { bundleForBrowser, common } from "./sdk/bundle.ts";
 import { asPublished, emitDeclarations, reachableDeclarations } from "./sdk/declarations.ts";
 
-const HELP = `usage: npm run build:sdk [-- --out DIR]
+const USAGE = `usage: npm run build:sdk [-- --out DIR]
 
 Builds the client as a package: JavaScript, types and package.json. Then says how much a page loads that uses it.
 
@@ -67,13 +67,10 @@ function write(path: string, text: string): void {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { out: { type: "string", default: "dist/sdk" }, help: { type: "boolean", default: false } },
-  });
-  if (values.help) return console.log(HELP);
-  await buildSdk(resolve(values.out));
+  const { out } = readOptions(USAGE, { out: { type: "string", default: "dist/sdk" } });
+  await buildSdk(resolve(out));
   const { atStart, onDemand } = await bundleForBrowser("examples/quickstart.ts");
-  console.log(`Built: ${values.out}`);
+  console.log(`Built: ${out}`);
   console.log(
     `A page that uses it loads ${kilobytes(atStart)} at the start, and at most ${kilobytes(onDemand)} on demand.`,
   );

@@ -5,16 +5,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { parseArgs } from "node:util";
 import { type CodeReader, codesInLog } from "./codes.ts";
 import { pushesInLog } from "./demo/pushes.ts";
 import { gather } from "./demo/stage.ts";
 import { type Behind, Story } from "./demo/story.ts";
 import { printSummary, type Summary, summarize } from "./demo/summary.ts";
 import { isColourful, Terminal } from "./demo/terminal.ts";
+import { readOptions } from "./options.ts";
 import { type System, startSystem } from "./system.ts";
 
-const help = `usage: npm run demo [-- options]
+const usage = `usage: npm run demo [-- options]
 
   --url URL   a running system, such as http://127.0.0.1:8787; without it one is started for the demonstration
   --log FILE  its log, in which a system in development shows the codes that people sign in with; without it they are
@@ -24,19 +24,17 @@ const help = `usage: npm run demo [-- options]
 
 Ends with status 1 if anything was lost, doubled or out of order, or if a tick never came.`;
 
+const options = {
+  url: { type: "string" },
+  log: { type: "string" },
+  json: { type: "boolean", default: false },
+} as const;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      url: { type: "string" },
-      log: { type: "string" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return console.log(help);
-  if (values.url !== undefined && values.log === undefined && !process.stdin.isTTY) {
+  const values = readOptions(usage, options, (given) => {
+    if (given.url === undefined || given.log !== undefined || process.stdin.isTTY) return given;
     throw new Error("Where are the codes that people sign in with? --log names the log of the system at the URL.");
-  }
+  });
   const terminal = new Terminal(values.json ? () => {} : console.log, isColourful(process.stdout, process.env));
   const directory = mkdtempSync(join(tmpdir(), "sandpiper-demo-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));

@@ -3,15 +3,15 @@
 // name, from its types and comments.
 
 import { readFileSync, writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { asyncApi, asyncApiPage } from "./docs/asyncapi.ts";
 import { httpPage } from "./docs/http.ts";
 import type { JsonObject } from "./docs/json.ts";
 import { openApi } from "./docs/openapi.ts";
 import { toYaml } from "./docs/yaml.ts";
+import { readOptions } from "./options.ts";
 import { sdkReference } from "./sdk/reference.ts";
 
-const HELP = `usage: npm run docs [-- --check]
+const USAGE = `usage: npm run docs [-- --check]
 
 Writes docs/asyncapi.yaml, docs/asyncapi.md, docs/openapi.yaml and docs/http.md from the schemas in shared/, and
 docs/sdk-reference.md from the types in client/.
@@ -52,9 +52,7 @@ function readIfThere(path: string): string | undefined {
 }
 
 function main(): void {
-  const options = { check: { type: "boolean" }, help: { type: "boolean" } } as const;
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(HELP);
+  const values = readOptions(USAGE, { check: { type: "boolean" } });
   const files: Record<string, string> = { ...generateDocs(), "docs/sdk-reference.md": sdkReference() };
   const stale = staleDocs(files);
   if (values.check) {

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readOptions } from "../../scripts/options.ts";
 
-const HELP = `npm run bench:cost -- [--json]
+const USAGE = `usage: npm run bench:cost [-- --json]
 
 What a message costs at Cloudflare's list prices: rows and requests counted in real objects under fixed traffic, ours and
 the straightforward design beside it. Counts do not wobble with the machine.
@@ -28,9 +28,8 @@ interface VitestReport {
   testResults: { assertionResults: { title: string; status: string; meta: { ledger?: Partial<Result> } }[] }[];
 }
 
-const { values } = parseArgs({ options: { json: { type: "boolean" }, help: { type: "boolean" } } });
-if (values.help) console.log(HELP);
-else process.exitCode = await main();
+const values = readOptions(USAGE, { json: { type: "boolean" } });
+process.exitCode = await main();
 
 async function main(): Promise<number> {
   console.error("Counting in real objects; about a minute.");

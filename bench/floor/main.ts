@@ -3,9 +3,10 @@
 
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readOptions } from "../../scripts/options.ts";
+import { conditionsNow, formatConditions } from "../conditions.ts";
 import { engineVersion, type Subject, startEngine } from "./engine.ts";
 import type { Job, Measure } from "./generator.ts";
 import { faultsOf, type Load, makePoint, type Point } from "./point.ts";
@@ -30,23 +31,36 @@ const BODY_BYTES = 1024;
 const WARM_UP_SECONDS = 2;
 const TMPFS_MAGIC = 0x01021994;
 
-const options = readOptions();
+const options = readOptions(
+  USAGE,
+  {
+    points: { type: "string", default: "1x1,10x4,50x8,100x16" },
+    only: { type: "string" },
+    seconds: { type: "string", default: "8" },
+    tmpfs: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+  ({ only, tmpfs, json, points, seconds: time }) => {
+    const chosen = (Object.entries(subjects) as [SubjectName, Subject][]).filter(([name]) => !only || name === only);
+    if (chosen.length === 0) throw new Error(`no such subject: ${only}`);
+    const seconds = Number(time);
+    if (!(seconds > 0)) throw new Error(`not a time: ${time}`);
+    return { loads: points.split(",").map(readLoad), subjects: chosen, seconds, tmpfs, json };
+  },
+);
 const stateRoot = mkdtempSync(join(options.tmpfs ? "/dev/shm" : tmpdir(), "sandpiper-floor-"));
 process.on("exit", () => rmSync(stateRoot, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
 const conditions = {
   engine: `workerd ${engineVersion}`,
-  node: process.versions.node,
-  cores: availableParallelism(),
+  ...conditionsNow(),
   state: statfsSync(stateRoot).type === TMPFS_MAGIC ? "tmpfs" : "disk",
   warmUpSeconds: WARM_UP_SECONDS,
   seconds: options.seconds,
   bodyBytes: BODY_BYTES,
 };
-const conditionsLine = Object.entries(conditions)
-  .map(([name, value]) => `${name} ${value}`)
-  .join(", ");
+const conditionsLine = formatConditions(conditions);
 console.error(conditionsLine);
 
 const points: Point[] = [];
@@ -94,34 +108,6 @@ function generateLoad(job: Job): Promise<Measure> {
   generator.on("exit", () => reject(new Error("the load generator broke off")));
   generator.send(job);
   return promise;
-}
-
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        points: { type: "string", default: "1x1,10x4,50x8,100x16" },
-        only: { type: "string" },
-        seconds: { type: "string", default: "8" },
-        tmpfs: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(USAGE);
-      process.exit();
-    }
-    const { only, tmpfs, json } = values;
-    const chosen = (Object.entries(subjects) as [SubjectName, Subject][]).filter(([name]) => !only || name === only);
-    if (chosen.length === 0) throw new Error(`no such subject: ${only}`);
-    const seconds = Number(values.seconds);
-    if (!(seconds > 0)) throw new Error(`not a time: ${values.seconds}`);
-    return { loads: values.points.split(",").map(readLoad), subjects: chosen, seconds, tmpfs, json };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${USAGE}`);
-    process.exit(2);
-  }
 }
 
 function readLoad(text: string): Load {

@@ -1,8 +1,8 @@
 // `npm run bench:mls`: what encryption costs a device, in time and bytes, in groups of several sizes.
 
-import { availableParallelism, loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import type { Suite } from "../../client/mls/mls.ts";
+import { readOptions } from "../../scripts/options.ts";
+import { conditionsNow, formatConditions } from "../conditions.ts";
 import { type Measured, measureGroup } from "./measure.ts";
 import { formatTables } from "./table.ts";
 
@@ -25,16 +25,9 @@ const groups: readonly { suite: Suite; devices: number; isWarmed: boolean }[] = 
   { suite: 83, devices: 32, isWarmed: true },
 ];
 
-const options = readOptions();
-const conditions = {
-  node: process.versions.node,
-  cores: availableParallelism(),
-  loadBefore: Number((loadavg()[0] ?? 0).toFixed(1)),
-  bodyBytes: 1024,
-};
-const conditionsLine = Object.entries(conditions)
-  .map(([name, value]) => `${name} ${value}`)
-  .join(", ");
+const options = readOptions(USAGE, { json: { type: "boolean" } });
+const conditions = { ...conditionsNow(), bodyBytes: 1024 };
+const conditionsLine = formatConditions(conditions);
 console.error(conditionsLine);
 
 // What was not run before is slow once.
@@ -49,15 +42,3 @@ for (const group of groups) {
 console.log(
   options.json ? JSON.stringify({ conditions, groups: measured }) : `${conditionsLine}\n\n${formatTables(measured)}`,
 );
-
-function readOptions() {
-  try {
-    const { values } = parseArgs({ options: { json: { type: "boolean" }, help: { type: "boolean" } } });
-    if (!values.help) return values;
-    console.log(USAGE);
-    process.exit();
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${USAGE}`);
-    process.exit(2);
-  }
-}

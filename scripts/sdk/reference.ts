@@ -1,7 +1,8 @@
+import { errorTexts } from "../../client/error-texts.ts";
 import { defaultRetry, type Retry } from "../../shared/errors.ts";
 import { duration, table } from "../docs/markdown.ts";
 import { type Declaration, type DeclarationKind, exportsOf } from "./declaration.ts";
-import { declarationsOf, emitDeclarations } from "./declarations.ts";
+import { emitDeclarations } from "./declarations.ts";
 
 const INTRODUCTION = `# The SDK, name by name
 
@@ -50,20 +51,17 @@ function section({ name, comment, code }: Declaration): string {
   return `#### \`${name}\`\n\n${comment === "" ? "" : `${comment}\n\n`}\`\`\`ts\n${code}\n\`\`\`\n`;
 }
 
-/** Those of the server, then those that arise on the device. */
 function errorCodes(): string {
-  const server = Object.entries(defaultRetry).map(([code, retry]) => [`\`${code}\``, howSoon(retry)]);
-  const [, own = ""] = /^export type SessionErrorCode = ErrorCode \| (.*);$/m.exec(contract()) ?? [];
-  const device = [...own.matchAll(/"(\w+)"/g)].map(([, code]) => [`\`${code}\``, howSoon("never")]);
-  if (device.length === 0) throw new Error("The codes of the device are not where they were.");
+  const retries: Partial<Record<string, Retry>> = defaultRetry;
+  const rows = Object.entries(errorTexts).map(([code, text]) => [
+    `\`${code}\``,
+    howSoon(retries[code] ?? "never"),
+    text,
+  ]);
   return `## Error codes\n\nOf a \`ChatError\`; its \`retry\` knows better where the server has said more.\n\n${table(
-    ["code", "worth another try"],
-    [...server, ...device],
+    ["code", "worth another try", "what it means"],
+    rows,
   )}`;
-}
-
-function contract(): string {
-  return declarationsOf("client/session/contract.ts");
 }
 
 function howSoon(retry: Retry): string {

@@ -3,14 +3,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readOptions, wholeNumber } from "../../scripts/options.ts";
 import { toLines } from "../history/record.ts";
 import { Random } from "../sim/random.ts";
 import { planCycles } from "./plan.ts";
 import { assess, type Outcome } from "./report.ts";
 import { Run } from "./run.ts";
 
-const help = `usage: npm run crash [-- options]
+const usage = `usage: npm run crash [-- options]
 
   --cycles N  how often the server is killed (30): at a random moment or, every third time, when an object has
               stopped between commit and fan-out
@@ -24,22 +24,23 @@ acked. The apps are told that the network is back, as phones do; unaided…: the
 
 Ends with status 1 if anything was lost, doubled, reordered or altered, or if too little happened to know.`;
 
+const options = {
+  cycles: { type: "string", default: "30" },
+  seed: { type: "string", default: String(Date.now() % 1_000_000) },
+  json: { type: "boolean", default: false },
+  keep: { type: "boolean", default: false },
+} as const;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      cycles: { type: "string", default: "30" },
-      seed: { type: "string", default: String(Date.now() % 1_000_000) },
-      json: { type: "boolean", default: false },
-      keep: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return console.log(help);
+  const { count, seed, ...values } = readOptions(usage, options, ({ cycles, seed, ...flags }) => ({
+    ...flags,
+    count: wholeNumber("--cycles", cycles, 1),
+    seed: wholeNumber("--seed", seed, 0),
+  }));
   const directory = mkdtempSync(join(tmpdir(), "sandpiper-crash-"));
   process.once("exit", () => values.keep || rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
   // Exit listeners run only at an orderly end; they kill the server too.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
-  const [count, seed] = [wholeNumber("--cycles", values.cycles, 1), wholeNumber("--seed", values.seed, 0)];
   console.error(`seed ${seed}${values.keep ? `, everything is kept in ${directory}` : ""}`);
   const outcome = await crash(directory, count, seed);
   print(outcome, values.json);
@@ -61,12 +62,6 @@ function print({ report, complaints }: Outcome, isJson: boolean): void {
   if (isJson) return console.log(JSON.stringify(report));
   const figures = Object.entries(report).filter(([, value]) => value !== undefined);
   for (const [name, value] of figures) console.log(`${name.padEnd(22)}${value}`);
-}
-
-function wholeNumber(option: string, text: string, least: number): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number >= least) return number;
-  throw new Error(`${option} takes a whole number from ${least}, not "${text}".`);
 }
 
 try {

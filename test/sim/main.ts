@@ -2,8 +2,8 @@
 // Prints one JSON object; progress and what is wrong go to standard error.
 
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { readOptions, wholeNumber } from "../../scripts/options.ts";
 import { type MlsChoice, planOf } from "./plan.ts";
 import { type BreakName, breaks } from "./sabotage.ts";
 import { type Choices, simulate } from "./simulate.ts";
@@ -26,8 +26,9 @@ ${Object.entries(breaks)
 const SHOWN_PROBLEMS = 5;
 const SHOWN_SEEDS = 10;
 
-const { values } = parseArgs({
-  options: {
+const options = readOptions(
+  usage,
+  {
     seeds: { type: "string", default: "2000" },
     from: { type: "string", default: "1" },
     seed: { type: "string" },
@@ -35,29 +36,23 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
     break: { type: "string" },
     mls: { type: "string", default: "mixed" },
-    help: { type: "boolean", default: false },
   },
-});
-const say = (line: string) => values.json || console.error(line);
+  ({ seeds, from, seed, trace, json, break: sabotage, mls }) => {
+    if (sabotage !== undefined && !(sabotage in breaks)) throw new Error(`no such break: ${sabotage}`);
+    if (!["real", "fake", "mixed"].includes(mls)) throw new Error(`no such MLS: ${mls}`);
+    return {
+      ...{ isTraced: trace && seed !== undefined, isSilent: json },
+      first: seed === undefined ? wholeNumber("--from", from, 0) : wholeNumber("--seed", seed, 0),
+      count: seed === undefined ? wholeNumber("--seeds", seeds, 1) : 1,
+      choices: { sabotage: sabotage as BreakName | undefined, mls: mls as MlsChoice } satisfies Choices,
+    };
+  },
+);
+const { choices } = options;
+const say = (line: string) => options.isSilent || console.error(line);
 
-if (values.help) {
-  console.log(usage);
-  process.exit();
-}
-if (values.break !== undefined && !(values.break in breaks)) {
-  console.error(`no such break: ${values.break}\n\n${usage}`);
-  process.exit(2);
-}
-if (!["real", "fake", "mixed"].includes(values.mls)) {
-  console.error(`no such MLS: ${values.mls}\n\n${usage}`);
-  process.exit(2);
-}
-const sabotage = values.break as BreakName | undefined;
-const choices: Choices = { sabotage, mls: values.mls as MlsChoice };
-
-if (values.seed !== undefined && values.trace) await trace(Number(values.seed));
-else if (values.seed !== undefined) await examineAll(Number(values.seed), 1);
-else await examineAll(Number(values.from), Number(values.seeds));
+if (options.isTraced) await trace(options.first);
+else await examineAll(options.first, options.count);
 
 async function trace(seed: number): Promise<void> {
   const { log, problems, verdict, strikes } = await simulate(seed, choices);
@@ -86,6 +81,7 @@ async function examineAll(from: number, count: number): Promise<void> {
   // A fault must strike often, but not in the few seeds that one looks at closely.
   const rare = count >= 100 ? tally.rare : [];
   for (const name of rare) say(`${name} struck in too few seeds to prove anything`);
+  const { sabotage } = choices;
   console.log(JSON.stringify({ ...tally.summary(), ...(sabotage && { break: sabotage }), seconds }));
   process.exitCode = tally.bad.length > 0 || rare.length > 0 ? 1 : 0;
 }
@@ -102,9 +98,9 @@ function show({ seed, problems, verdict, repeatable }: SeedReport): void {
   if (!repeatable) say("  the second run went another way");
   for (const problem of problems.slice(0, SHOWN_PROBLEMS)) say(`  ${problem}`);
   if (problems.length > SHOWN_PROBLEMS) say(`  and ${problems.length - SHOWN_PROBLEMS} more`);
-  say(
-    `  again: npm run --silent sim -- --seed ${seed} --trace${values.mls === "mixed" ? "" : ` --mls ${values.mls}`}${sabotage ? ` --break ${sabotage}` : ""}`,
-  );
+  const { mls, sabotage } = choices;
+  const chosen = [mls === "mixed" ? "" : ` --mls ${mls}`, sabotage ? ` --break ${sabotage}` : ""].join("");
+  say(`  again: npm run --silent sim -- --seed ${seed} --trace${chosen}`);
 }
 
 /** A thread of its own for every share: a seed uses one core. */
