@@ -1,4 +1,6 @@
+import { ulid } from "ulid";
 import { describe, expect, test } from "vitest";
+import { directConversation } from "../shared/ids.ts";
 import { alice, bob, carol, newServer, open, openOffline, said, sendAll, shown, soon } from "../test/fake/chats.ts";
 import { importAccountKey, makeAccountKey } from "./identity/account-key.ts";
 
@@ -56,6 +58,36 @@ describe("two people", () => {
     const a = await open(server, alice, "A1");
     const message = await a.messages.send(a.conversations.direct(bob), "anybody?");
     await expect(message.sent).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  test("a group begins by being made, and not by an id that somebody has mistyped", async () => {
+    const server = newServer();
+    const a = await open(server, alice, "A1");
+    await open(server, bob, "B1");
+    const unknown = ulid();
+    const message = await a.messages.send(unknown, "anybody?");
+    await expect(message.sent).rejects.toMatchObject({ code: "not_found" });
+    await expect(a.conversations.add(unknown, [bob])).rejects.toMatchObject({ code: "not_found" });
+    expect(server.conversation(unknown).group).toBeUndefined();
+  });
+
+  test("what is nobody's id is refused at once, and leaves nothing", async () => {
+    const server = newServer();
+    const a = await open(server, alice, "A1");
+    const notFound = { name: "ChatError", code: "not_found" };
+    for (const conversation of [
+      "",
+      "nonsense",
+      directConversation(bob, carol),
+      `${bob}.${alice}`,
+      ulid().toLowerCase(),
+    ]) {
+      await expect(a.messages.send(conversation, "?"), conversation).rejects.toMatchObject(notFound);
+    }
+    for (const user of ["", "bob"]) {
+      expect(() => a.conversations.direct(user), user).toThrow(expect.objectContaining(notFound));
+    }
+    await expect(a.conversations.list()).resolves.toEqual([]);
   });
 
   test("a conversation with oneself", async () => {

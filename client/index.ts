@@ -42,6 +42,7 @@ export { type Content, isText, type TextContent, type UnknownContent } from "./c
 export type { Credentials, TicketOptions } from "./credentials.ts";
 export type { AccountEvents } from "./device-session.ts";
 export type { DeliveryService } from "./encryption/delivery-service.ts";
+export type { HistoryDifference } from "./encryption/write.ts";
 export { type BackupSecret, type RestoreOptions, restoreBackup } from "./history/restore-backup.ts";
 export type { AccountKey } from "./identity/account-key.ts";
 export type { KeyChange } from "./identity/pins.ts";

@@ -7,8 +7,8 @@ export interface Ticks {
   readonly read: number;
 }
 
-/** 🕓 pending, ✓ sent, ✓✓ delivered, read — of my messages; those of others are just received. */
-export type MessageStatus = "pending" | "sent" | "delivered" | "read" | "failed" | "received";
+/** 🕓 pending, or held back by somebody's unconfirmed key; ✓ sent, ✓✓ delivered, read — of my messages; those of others are just received. */
+export type MessageStatus = "pending" | "held" | "sent" | "delivered" | "read" | "failed" | "received";
 
 /** In a group the ticks stand for all others together, whom the server sums up without naming anyone. */
 export function decidesTicks(receipt: { conversation: ConversationId; user: UserId | undefined }, self: UserId) {
@@ -27,11 +27,12 @@ export function statusOf(
   message: { user: UserId; seq: number | undefined; failure: unknown },
   ticks: Ticks,
   self: UserId,
+  isHeld: boolean,
 ): MessageStatus {
   const { user, seq, failure } = message;
   if (user !== self) return "received";
   if (failure !== undefined) return "failed";
-  if (seq === undefined) return "pending";
+  if (seq === undefined) return isHeld ? "held" : "pending";
   if (seq <= ticks.read) return "read";
   return seq <= ticks.delivered ? "delivered" : "sent";
 }

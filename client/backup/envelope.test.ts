@@ -15,8 +15,8 @@ const RFC_8032_SEED = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031
 const BIP39_VECTOR = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
 const user = ulid();
-const code: Unlock = { kind: "code", entropy: readRecoveryCode(makeRecoveryCode()) };
-const otherCode: Unlock = { kind: "code", entropy: readRecoveryCode(makeRecoveryCode()) };
+const code: Unlock = { kind: "code", entropy: await readRecoveryCode(await makeRecoveryCode()) };
+const otherCode: Unlock = { kind: "code", entropy: await readRecoveryCode(await makeRecoveryCode()) };
 const passphrase: Unlock = { kind: "passphrase", passphrase: "correct horse battery staple" };
 const flip = (from: Uint8Array, at: number) => from.map((byte, index) => (index === at ? byte ^ 1 : byte));
 const statementOf = (envelope: Uint8Array) => envelope.slice(0, -SIGNATURE_BYTES);
@@ -93,9 +93,11 @@ const sealedOnce =
   "gcxLMAiZWiEF2sSTq7GJLbPH3UNbAgfUzamQKeigHYNClsm043oOtfxaxw3mtgU4UyNlWgJ2DS_rlSJ2TYvDJXo5PyYiPbdNe6pLPqZ_Vp6VKe-qo9es" +
   "79Uker0RJtJSzHFfqscw5pj38oyZEz5vZnntvWVd9hQhqqFwOw3UCA";
 
+const vectorBytes = await readRecoveryCode(BIP39_VECTOR);
+
 describe("an envelope of the first version", () => {
   it.each<Unlock>([
-    { kind: "code", entropy: readRecoveryCode(BIP39_VECTOR) },
+    { kind: "code", entropy: vectorBytes },
     { kind: "passphrase", passphrase: "correct horse battery staple" },
   ])("is opened by its $kind in every later one", async (unlock) => {
     const accountKey = await importAccountKey(Buffer.from(RFC_8032_SEED, "hex"));

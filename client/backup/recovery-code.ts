@@ -1,5 +1,4 @@
-import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
-import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { ChatError } from "../chat-error.ts";
 import type { Bytes } from "../identity/ed25519.ts";
 import { joinBytes } from "../link-cipher.ts";
 import { MalformedCode } from "./errors.ts";
@@ -10,25 +9,29 @@ import { MalformedCode } from "./errors.ts";
  */
 const ENTROPY_BYTES = 16;
 const WORDS = 12;
-const words: ReadonlySet<string> = new Set(wordlist);
 
-/** @returns words, separated by spaces; to be shown to the person, and kept nowhere */
-export function makeRecoveryCode(): string {
+/**
+ * @returns words, separated by spaces; to be shown to the person, and kept nowhere
+ * @throws ChatError unavailable, if the list of words could not be loaded
+ */
+export async function makeRecoveryCode(): Promise<string> {
+  const { entropyToMnemonic, wordlist } = await loadBip39();
   return entropyToMnemonic(crypto.getRandomValues(new Uint8Array(ENTROPY_BYTES)), wordlist);
 }
 
 /**
  * The 16 bytes that the words stand for.
  * @param text as it was typed: upper and lower case, numbering, commas and line breaks do not matter
- * @throws MalformedCode, which says what is wrong
+ * @throws MalformedCode, which says what is wrong; ChatError unavailable, if the list of words could not be loaded
  */
-export function readRecoveryCode(text: string): Bytes {
+export async function readRecoveryCode(text: string): Promise<Bytes> {
+  const { mnemonicToEntropy, wordlist } = await loadBip39();
   const typed =
     text
       .normalize("NFKD")
       .toLowerCase()
       .match(/\p{L}+/gu) ?? [];
-  const unknown = typed.findIndex((word) => !words.has(word));
+  const unknown = typed.findIndex((word) => !wordlist.includes(word));
   if (unknown >= 0)
     throw new MalformedCode({ kind: "unknown_word", word: typed[unknown] ?? "", position: unknown + 1 });
   if (typed.length !== WORDS) throw new MalformedCode({ kind: "word_count", count: typed.length });
@@ -36,5 +39,13 @@ export function readRecoveryCode(text: string): Bytes {
     return joinBytes(mnemonicToEntropy(typed.join(" "), wordlist));
   } catch {
     throw new MalformedCode({ kind: "checksum" });
+  }
+}
+
+async function loadBip39(): Promise<typeof import("./bip39.ts")> {
+  try {
+    return await import("./bip39.ts");
+  } catch (cause) {
+    throw new ChatError("unavailable", { cause });
   }
 }

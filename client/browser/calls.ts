@@ -29,6 +29,7 @@ export interface Calls {
   members(conversation: ConversationId): UserId[];
   want(wanted: { readonly conversation: ConversationId; readonly wish: Wish }): void;
   markVerified(compared: Identity): SafetyCheck;
+  acceptKey(user: UserId): void;
   search(wanted: { readonly query: string; readonly scope: SearchScope }): SearchHit[];
 
   /** A token for requests in the device's name; `refused` was none. */

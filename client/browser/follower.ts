@@ -76,6 +76,10 @@ export class Follower implements Base {
     return this.state;
   }
 
+  get held(): View["held"] {
+    return this.state.held;
+  }
+
   /** @throws ChatError as the leader, or `closed` */
   ask<Method extends keyof Calls>(
     method: Method,
@@ -110,6 +114,10 @@ export class Follower implements Base {
 
   markVerified(compared: Identity): Promise<SafetyCheck> {
     return this.ask("markVerified", compared);
+  }
+
+  acceptKey(user: UserId): Promise<void> {
+    return this.ask("acceptKey", user);
   }
 
   throwIfClosed(): void {

@@ -102,6 +102,7 @@ export class Leader implements Served {
     members: (conversation) => this.#engine.members(conversation),
     want: ({ conversation, wish }) => this.#engine.want(conversation, wish),
     markVerified: (compared) => this.#engine.markVerified(compared),
+    acceptKey: (user) => this.#engine.acceptKey(user),
     search: ({ query, scope }) => this.#search.find(query, scope),
 
     accessToken: (refused) => this.#session.accessToken(refused),
@@ -190,6 +191,7 @@ const isTold: { readonly [Name in keyof ChatEvents]: true } = {
   group_changed: true,
   identity_changed: true,
   key_changed: true,
+  held: true,
   history_differs: true,
   alert: true,
   problem: true,

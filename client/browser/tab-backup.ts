@@ -17,7 +17,7 @@ export class TabBackup implements Omit<Backup, "stop"> {
   create({ onProgress, signal, ...secrets }: BackupSecrets & TransferOptions): Promise<void> {
     return asChatErrors(async () => {
       // What is wrong with a code is said in more than an error's code, which is all that passes between tabs.
-      if (secrets.code !== undefined) readRecoveryCode(secrets.code);
+      if (secrets.code !== undefined) await readRecoveryCode(secrets.code);
       const ask = (task: Task) => this.#follower.ask("createBackup", { ...task, secrets });
       await this.#transfer(ask, { onProgress, signal });
     });
@@ -36,7 +36,7 @@ export class TabBackup implements Omit<Backup, "stop"> {
   }
 
   async changeCode(code: string): Promise<void> {
-    readRecoveryCode(code);
+    await readRecoveryCode(code);
     await this.#follower.ask("changeCode", code);
   }
 

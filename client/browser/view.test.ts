@@ -6,6 +6,7 @@ const position = { have: 1, read: 1, peers: new Map() };
 const bytes = (value: number) => Uint8Array.of(value);
 const snapshot: Snapshot = {
   ...{ reign: "first", owner: { user, device }, own: { user, accountKey: bytes(0) }, pins: new Map() },
+  held: new Map(),
   session: { phase: "live", closedBy: undefined, caughtUp: true, clockOffset: 0 },
   conversations: [[conversation, { ...position, queue: [{ id: "1", content: bytes(1) }] }]],
 };
@@ -39,6 +40,13 @@ describe("what a tab knows of what its leader knows", () => {
     follow({ name: "replaced", event: { conversation: "new", seq: 1 } });
     expect(view.conversations.get("new")).toEqual({ ...position, queue: [] });
     expect([...snapshot.conversations]).toHaveLength(1);
+  });
+
+  test("is whose keys hold back what is written, until nobody's do", () => {
+    follow({ name: "held", event: { conversation, users: ["V"] } });
+    expect([...view.held]).toEqual([[conversation, ["V"]]]);
+    follow({ name: "held", event: { conversation, users: [] } });
+    expect([...view.held]).toEqual([]);
   });
 
   test("is who people are, and how the connection is", () => {

@@ -18,6 +18,7 @@ export interface Snapshot {
   readonly owner: Owner;
   readonly own: Identity;
   readonly pins: ReadonlyMap<UserId, Pin>;
+  readonly held: ReadonlyMap<ConversationId, readonly UserId[]>;
   readonly session: SessionPart;
   readonly conversations: readonly (readonly [ConversationId, Position])[];
 }
@@ -36,13 +37,13 @@ export type Happening = {
 }[keyof ChatEvents];
 
 export function snapshotOf(engine: Engine, reign: string): Snapshot {
-  const { account, authenticator, state } = engine;
+  const { account, authenticator, held, state } = engine;
   const { own, pins } = authenticator;
   return {
     reign,
     owner: { user: account.user, device: account.device },
     own: { user: own.user, accountKey: own.accountKey },
-    ...{ pins, session: sessionOf(engine) },
+    ...{ pins, held, session: sessionOf(engine) },
     conversations: [...state.conversations].map(([conversation, { have, read, peers, queue }]) => {
       return [conversation, { have, read, peers, queue: queue.map(({ id, content }) => ({ id, content })) }];
     }),
@@ -70,14 +71,16 @@ export class View implements BaseState {
   readonly owner: Owner;
   readonly own: Identity;
   readonly conversations: Map<ConversationId, Position>;
+  readonly held: Map<ConversationId, readonly UserId[]>;
   readonly #pins: Map<UserId, Pin>;
   #session: SessionPart;
 
-  constructor({ reign, owner, own, pins, session, conversations }: Snapshot) {
+  constructor({ reign, owner, own, pins, held, session, conversations }: Snapshot) {
     this.reign = reign;
     this.owner = owner;
     this.own = own;
     this.conversations = new Map(conversations);
+    this.held = new Map(held);
     this.#pins = new Map(pins);
     this.#session = session;
   }
@@ -110,10 +113,16 @@ export class View implements BaseState {
   follow(happening: Happening, { session, pin, position, content }: Change): void {
     if (session) this.#session = session;
     if (pin && happening.name === "identity_changed") this.#pins.set(happening.event.user, pin);
+    if (happening.name === "held") this.#hold(happening.event);
     if (!position || !("conversation" in happening.event) || happening.event.conversation === undefined) return;
     const { conversation } = happening.event;
     const queue = this.conversations.get(conversation)?.queue ?? [];
     this.conversations.set(conversation, { ...position, queue: queueAfter(queue, happening, content) });
+  }
+
+  #hold({ conversation, users }: ChatEvents["held"]): void {
+    if (users.length > 0) this.held.set(conversation, users);
+    else this.held.delete(conversation);
   }
 
   /** Nothing is led any more from here. */

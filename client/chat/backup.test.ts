@@ -19,7 +19,9 @@ import type { ChatOptions } from "../chat.ts";
 import { ChatError } from "../chat-error.ts";
 import { type RestoreOptions, restoreBackup } from "../history/restore-backup.ts";
 import { makeAccountKey } from "../identity/account-key.ts";
+import { decodePin, encodePin } from "../identity/pins.ts";
 import { MemoryStore } from "../store/memory.ts";
+import type { StoreChange } from "../store/store.ts";
 import type { BackupStatus } from "./backup.ts";
 
 /** Stretching a passphrase as devices do takes too long for so many tests; waiting too. */
@@ -35,7 +37,7 @@ vi.mock("../../shared/limits.ts", async (original) => ({
 }));
 
 const passphrase = "correct horse battery";
-const code = makeRecoveryCode();
+const code = await makeRecoveryCode();
 /** So that a backup has several chunks. */
 const long = "x".repeat(12_000);
 
@@ -119,6 +121,39 @@ describe("a backup", { timeout: 60_000 }, () => {
     await soon(b.chat, group).toEqual(["in the group", "back again"]);
   });
 
+  test("R17 who was verified is so on the next phone, and a key that has changed meanwhile is shown", async () => {
+    await a.chat.identity.verify(bob, b.chat.identity.safetyCode(alice));
+    const compared = a.chat.identity.status(bob);
+    await a.chat.backup.create({ code });
+    await a.chat[Symbol.asyncDispose]();
+    const store = new MemoryStore();
+    const accountKey = await restore({ code }, { store });
+    const fresh = await openOffline(server, alice, "A2", { store, accountKey });
+    expect(fresh.chat.identity.status(bob)).toEqual(compared);
+    const changes: unknown[] = [];
+    fresh.chat.on("key_changed", ({ user, wasVerified }) => changes.push({ user, wasVerified }));
+    await b.chat[Symbol.asyncDispose]();
+    const other = await open(bob, "B2", { resetIdentity: true });
+    await sendAll(other.chat, chat, ["it is me"]);
+    fresh.chat.connection.open();
+    await expect.poll(() => changes, { timeout: 15_000 }).toEqual([{ user: bob, wasVerified: true }]);
+    expect(fresh.chat.identity.status(bob)?.verifiedAt).toBeUndefined();
+  });
+
+  test("R17 who was verified is not verified by another key, where a device has met that one", async () => {
+    await a.chat.identity.verify(bob, b.chat.identity.safetyCode(alice));
+    await a.chat.backup.create({ code });
+    const { publicKey } = await makeAccountKey();
+    const met = { type: "record", key: `pin/${bob}`, value: encodePin({ accountKey: publicKey, since: Date.now() }) };
+    const store = new MemoryStore();
+    await store.load({ user: alice, device: deviceOf("A2") });
+    await store.persist([met as StoreChange]);
+    await restore({ code }, { store });
+    const pin = decodePin((await store.record(`pin/${bob}`))!);
+    expect(pin).toMatchObject({ accountKey: publicKey, isUnconfirmed: true });
+    expect(pin.verifiedAt).toBeUndefined();
+  });
+
   test("R19 what was said after it, while there was no device, is asked for again; what was put away before it is not", async () => {
     const [away] = (await a.chat.messages.list(chat)).slice(-1);
     await a.chat.messages.deleteForMe(away!);
@@ -198,7 +233,7 @@ describe("a backup", { timeout: 60_000 }, () => {
     await a.chat.backup.changePassphrase("another one altogether");
     await expect(restore({ passphrase })).rejects.toMatchObject({ code: "wrong_code" });
     await restore({ passphrase: "another one altogether" });
-    const next = makeRecoveryCode();
+    const next = await makeRecoveryCode();
     await a.chat.backup.changeCode(next);
     await expect(restore({ code })).rejects.toMatchObject({ code: "wrong_code" });
     await restore({ code: next });
@@ -207,7 +242,7 @@ describe("a backup", { timeout: 60_000 }, () => {
   test("does not mix with one that another device has made since", async () => {
     await a.chat.backup.create({ code });
     const fresh = await startAnew();
-    const next = makeRecoveryCode();
+    const next = await makeRecoveryCode();
     await fresh.chat.backup.create({ code: next });
     expect(await status()).toMatchObject({ canUpdate: false });
     await expect(a.chat.backup.update()).rejects.toMatchObject({ code: "taken" });
@@ -280,7 +315,7 @@ describe("making a backup", { timeout: 60_000 }, () => {
     };
     await expect(a.chat.backup.create({ code })).rejects.toMatchObject({ code: "not_sealed" });
     archives.fail = () => {};
-    const next = makeRecoveryCode();
+    const next = await makeRecoveryCode();
     await a.chat.backup.create({ code: next });
     expect(archives.archives.size).toBe(1);
     await restore({ code: next });
@@ -309,7 +344,7 @@ describe("restoring", { timeout: 60_000 }, () => {
   test("with a wrong code changes nothing, and can be tried again", async () => {
     const store = new MemoryStore();
     const load = vi.spyOn(store, "load");
-    for (const secret of [{ code: makeRecoveryCode() }, { passphrase: "not this one" }]) {
+    for (const secret of [{ code: await makeRecoveryCode() }, { passphrase: "not this one" }]) {
       await expect(restore(secret, { store })).rejects.toMatchObject({ code: "wrong_code" });
     }
     await expect(restore({ code: "no code at all" }, { store })).rejects.toMatchObject({ code: "code_malformed" });

@@ -56,7 +56,7 @@ export class Backup {
     return this.#alone(async () => {
       const archiveKey = makeArchiveKey();
       const keys = { archiveKey, accountKey: this.#device.accountKey };
-      const envelope = await sealEnvelope(this.#device.owner.user, keys, unlocksOf(secrets));
+      const envelope = await sealEnvelope(this.#device.owner.user, keys, await unlocksOf(secrets));
       await this.#abandon();
       await this.#upload(newUpload(archiveKey, envelope, Date.now()), { onProgress, signal });
     });
@@ -93,7 +93,7 @@ export class Backup {
 
   /** From now on this code opens the backup, and none before it. @throws ChatError code_malformed, not_found, taken */
   async changeCode(code: string): Promise<void> {
-    await this.#replace({ kind: "code", entropy: readRecoveryCode(code) });
+    await this.#replace({ kind: "code", entropy: await readRecoveryCode(code) });
   }
 
   /** Nothing of it stays. */
@@ -186,9 +186,9 @@ export class Backup {
   }
 }
 
-function unlocksOf({ code, passphrase }: BackupSecrets): [Unlock, ...Unlock[]] {
+async function unlocksOf({ code, passphrase }: BackupSecrets): Promise<[Unlock, ...Unlock[]]> {
   const byPassphrase = passphrase === undefined ? [] : [{ kind: "passphrase", passphrase } as const];
-  if (code !== undefined) return [{ kind: "code", entropy: readRecoveryCode(code) }, ...byPassphrase];
+  if (code !== undefined) return [{ kind: "code", entropy: await readRecoveryCode(code) }, ...byPassphrase];
   return byPassphrase as [Unlock];
 }
 

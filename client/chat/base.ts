@@ -24,6 +24,8 @@ export interface Base {
   readonly now: number;
   /** Whom this device takes people for. */
   readonly authenticator: People;
+  /** By whose keys what is written there is held back, where it is. */
+  readonly held: ReadonlyMap<ConversationId, readonly UserId[]>;
   dispatch(command: Command): void;
   /**
    * With the conversation's timer. Fulfilled when the message is in the outbox: it will not be lost any more.
@@ -38,6 +40,8 @@ export interface Base {
   want(conversation: ConversationId, wish: Wish): Promise<void>;
   /** The two have compared this identity: it is verified, unless it has become another one meanwhile. */
   markVerified(compared: Identity): Promise<SafetyCheck>;
+  /** Their key is taken for theirs though the two have not compared it. @throws ChatError not_found */
+  acceptKey(user: UserId): Promise<void>;
   /** @throws ChatError */
   throwIfClosed(): void;
 }

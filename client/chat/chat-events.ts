@@ -2,6 +2,7 @@ import type { ErrorCode } from "../../shared/errors.ts";
 import type { ConversationId, MessageId, UserId } from "../../shared/ids.ts";
 import type { Alert } from "../../shared/protocol/down.ts";
 import type { ChatErrorCode } from "../chat-error.ts";
+import type { HistoryDifference } from "../encryption/write.ts";
 import type { KeyChange } from "../identity/pins.ts";
 import type { PeerWatermark, Phase } from "../session/contract.ts";
 import type { Ticks } from "../ticks.ts";
@@ -48,8 +49,13 @@ export interface ChatEvents {
   readonly identity_changed: { readonly user: UserId };
   /** Somebody's account key is another one than before. */
   readonly key_changed: KeyChange;
-  /** The sender of this message has been shown another history than this device. */
-  readonly history_differs: InConversation & { readonly seq: number };
+  /**
+   * What is written there is held back: the key of these people, of whom one was verified, is another one. It goes when each is
+   * verified anew or accepted, or is in the group no more: then it is told once more, with nobody.
+   */
+  readonly held: InConversation & { readonly users: readonly UserId[] };
+  /** The sender of this message has been shown another history than this device; `how` says what that can mean. */
+  readonly history_differs: InConversation & { readonly seq: number; readonly how: HistoryDifference };
   /**
    * Something about the account that its owner should see: a code was asked for, a device came or went, the account is
    * idle, its identity was reset. Comes once.

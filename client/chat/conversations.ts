@@ -1,5 +1,7 @@
 import { ulid } from "ulid";
-import { type ConversationId, directConversation, type UserId } from "../../shared/ids.ts";
+import * as v from "valibot";
+import { type ConversationId, directConversation, UserId } from "../../shared/ids.ts";
+import { ChatError } from "../chat-error.ts";
 import type { Wish } from "../encryption/membership.ts";
 import type { Base } from "./base.ts";
 import { asChatErrors } from "./failure.ts";
@@ -18,8 +20,12 @@ export class Conversations {
     this.#overviews = new Overviews(base, timeline);
   }
 
-  /** The conversation with another person. There is nothing to create: it begins with the first message. */
+  /**
+   * The conversation with another person. There is nothing to create: it begins with the first message.
+   * @throws ChatError not_found, if that is nobody's id
+   */
   direct(user: UserId): ConversationId {
+    if (!v.is(UserId, user)) throw new ChatError("not_found");
     return directConversation(this.#base.account.user, user);
   }
 
@@ -52,7 +58,7 @@ export class Conversations {
   /** A new group with these people. @throws ChatError not_found, not_allowed */
   async createGroup(members: readonly UserId[]): Promise<ConversationId> {
     const conversation = ulid();
-    await this.#want(conversation, { add: members });
+    await this.#want(conversation, { isNew: true, add: members });
     return conversation;
   }
 

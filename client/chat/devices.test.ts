@@ -106,6 +106,18 @@ describe("linking a device", { timeout: 60_000 }, () => {
     await expect.poll(left).toEqual([]);
   });
 
+  test("R17 it knows who was verified, from the start and after a restart", async () => {
+    const { a, b, server } = await scene();
+    await a.chat.identity.verify(bob, b.chat.identity.safetyCode(alice));
+    const compared = a.chat.identity.status(bob);
+    const fresh = await newDevice(server, "A2", () => a.chat.devices.link("A2"));
+    expect(fresh.chat.identity.status(bob)?.verifiedAt).toBeUndefined();
+    await fresh.chat.devices.receiveHistory(fresh.history);
+    expect(fresh.chat.identity.status(bob)).toEqual(compared);
+    const { chat: after } = await fresh.reopen();
+    expect(after.identity.status(bob)).toEqual(compared);
+  });
+
   test("what was said before it came is not counted as unread once it was read", async () => {
     const { server, a, chat, group } = await scene();
     const [last] = (await a.chat.messages.list(chat)).slice(-1);

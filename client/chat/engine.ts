@@ -1,4 +1,5 @@
-import type { ConversationId, UserId } from "../../shared/ids.ts";
+import * as v from "valibot";
+import { ConversationId, isForeign, type UserId } from "../../shared/ids.ts";
 import { joinBodies } from "../../shared/protocol/codec.ts";
 import { ChatError, type ChatErrorCode } from "../chat-error.ts";
 import type { Content } from "../content.ts";
@@ -88,6 +89,7 @@ export class Engine implements Base {
       ...(reset && { reset }),
       noticed: (noticed) => engine.#noticed(noticed),
       keyChanged: (change) => engine.listeners.tell("key_changed", change),
+      held: (conversation, users) => engine.listeners.tell("held", { conversation, users }),
     });
     engine.authenticator.listeners.add("pinned", (person) => engine.listeners.tell("identity_changed", person));
     for (const { id, body } of stored.outbox) if (body) engine.encryption.transcripts.sealed(id, body);
@@ -116,6 +118,10 @@ export class Engine implements Base {
     return this.encryption.authenticator;
   }
 
+  get held(): ReadonlyMap<ConversationId, readonly UserId[]> {
+    return this.encryption.held;
+  }
+
   /**
    * With the conversation's timer.
    * @param request under which the message can be found again
@@ -125,9 +131,14 @@ export class Engine implements Base {
     return this.queue(conversation, await this.#timers.apply(conversation, content), request);
   }
 
-  /** Fulfilled when the message is in the outbox: it will not be lost any more. @throws ChatError, ContentError */
-  queue(conversation: ConversationId, content: Content, request?: string): Promise<SentMessage> {
+  /**
+   * Fulfilled when the message is in the outbox: it will not be lost any more.
+   * @throws ChatError not_found, if no conversation of this person's can have that id; ContentError
+   */
+  async queue(conversation: ConversationId, content: Content, request?: string): Promise<SentMessage> {
     this.throwIfClosed();
+    const isPossible = v.is(ConversationId, conversation) && !isForeign(conversation, this.account.user);
+    if (!isPossible) throw new ChatError("not_found");
     const bytes = encodeContent(content);
     const { ref, queued } = this.#outgoing.add();
     const named = request === undefined ? {} : { request };
@@ -172,6 +183,10 @@ export class Engine implements Base {
 
   markVerified(compared: Identity): Promise<SafetyCheck> {
     return this.encryption.markVerified(compared);
+  }
+
+  acceptKey(user: UserId): Promise<void> {
+    return this.encryption.acceptKey(user);
   }
 
   /** A message that could not be opened was said again. */
@@ -249,7 +264,10 @@ export class Engine implements Base {
     const { conversation } = noticed;
     if (noticed.type === "group_changed") this.listeners.tell("group_changed", { conversation });
     if (noticed.type === "unreadable") void this.#healing.miss(conversation, noticed.seq).catch(() => {});
-    if (noticed.type === "history_differs") this.listeners.tell("history_differs", { conversation, seq: noticed.seq });
+    if (noticed.type === "history_differs") {
+      const { seq, how } = noticed;
+      this.listeners.tell("history_differs", { conversation, seq, how });
+    }
   }
 
   #membershipSession(): MembershipSession {

@@ -145,4 +145,21 @@ describe("R19 what could not be opened", { timeout: 30_000 }, () => {
     await expect(said(b, group)).resolves.toEqual(["with bob"]);
     expect(server.conversation(group).log.filter(({ user }) => user === alice)).toHaveLength(4);
   });
+
+  test("somebody who seems to be another one since then is not told what was said before", async () => {
+    const server = newServer();
+    const [a, b] = [await open(server, alice, "A1"), await open(server, bob, "B1")];
+    const conversation = a.conversations.direct(bob);
+    await sendAll(a, conversation, ["for bob alone"]);
+    await soon(b, conversation).toEqual(["for bob alone"]);
+    const [, before] = server.conversation(conversation).log;
+    // Whoever it is: the server lets them in as Bob.
+    const another = await open(server, bob, "BX", { resetIdentity: true });
+    await sendAll(another, conversation, ["it is me"]);
+    await soon(a, conversation).toEqual(["for bob alone", "it is me"]);
+    await another.messages.send(conversation, { kind: "ask", targets: [before?.id ?? ""] });
+    await new Promise((resolve) => setTimeout(resolve, 5_500));
+    await expect(said(another, conversation)).resolves.toEqual(["it is me"]);
+    expect(server.conversation(conversation).log.filter(({ user }) => user === alice)).toHaveLength(2);
+  });
 });

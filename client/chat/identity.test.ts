@@ -25,7 +25,11 @@ describe("who somebody is", () => {
 
   test("who scans the other's code has verified them, after a restart too", async () => {
     const { a, b } = await friends();
-    expect(a.chat.identity.status(bob)).toEqual({ since: expect.any(Number), verifiedAt: undefined });
+    expect(a.chat.identity.status(bob)).toEqual({
+      since: expect.any(Number),
+      verifiedAt: undefined,
+      isUnconfirmed: false,
+    });
     expect(await a.chat.identity.verify(bob, b.identity.safetyCode(alice))).toBe("match");
     expect(a.chat.identity.status(bob)?.verifiedAt).toBeGreaterThan(0);
     expect(b.identity.status(alice)?.verifiedAt).toBeUndefined();

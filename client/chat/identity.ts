@@ -1,4 +1,4 @@
-import type { UserId } from "../../shared/ids.ts";
+import type { ConversationId, UserId } from "../../shared/ids.ts";
 import { ChatError } from "../chat-error.ts";
 import type { Identity as Person } from "../identity/pins.ts";
 import {
@@ -17,12 +17,15 @@ export interface IdentityStatus {
   readonly since: number;
   /** When the two people have compared it; undefined if they have not since it is this key. */
   readonly verifiedAt: number | undefined;
+  /** They were verified, and their key is another one since: what is written to them waits until `verify` or `accept`. */
+  readonly isUnconfirmed: boolean;
 }
 
 /**
  * Who the others really are. This device takes somebody's account key for theirs from when it first meets them; that it
  * is not one of the server's, only the two can find out, by comparing. A key that changes is told as `key_changed`.
- * Whatever is about somebody whom this device has not met is `not_found`.
+ * If they were verified, nothing is said to the new one until they are again, or are accepted as they are: it stays in the
+ * outbox (`held`), in groups too, while what they write is shown. Whatever is about somebody whom this device has not met is `not_found`.
  */
 export class Identity {
   readonly #base: Base;
@@ -40,7 +43,7 @@ export class Identity {
   /** Undefined for somebody whom this device has not met. */
   status(user: UserId): IdentityStatus | undefined {
     const pin = this.#base.authenticator.pin(user);
-    return pin && { since: pin.since, verifiedAt: pin.verifiedAt };
+    return pin && { since: pin.since, verifiedAt: pin.verifiedAt, isUnconfirmed: pin.isUnconfirmed ?? false };
   }
 
   /** 60 digits in groups of five: both people see the same if both devices have the same two keys. @throws ChatError not_found */
@@ -66,6 +69,20 @@ export class Identity {
         : checkSafetyCode(compared, this.#own, person);
       return check === "match" ? this.#base.markVerified(person) : check;
     });
+  }
+
+  /**
+   * Takes them for who they now seem to be, without comparing anything: they are not verified any more, and what was held
+   * back goes.
+   * @throws ChatError not_found
+   */
+  accept(user: UserId): Promise<void> {
+    return asChatErrors(() => this.#base.acceptKey(user));
+  }
+
+  /** Whose keys hold back what is written there; nobody's, if it goes. Known once it was to go. */
+  holding(conversation: ConversationId): readonly UserId[] {
+    return this.#base.held.get(conversation) ?? [];
   }
 
   async #checkNumber(compared: string, person: Person): Promise<SafetyCheck> {

@@ -62,7 +62,8 @@ export interface FoldedRow {
   readonly state: MessageState;
 }
 
-export function shownMessage({ row, entry, state }: FoldedRow, ticks: Ticks, self: UserId): Message {
+/** @param isHeld what waits there is held back */
+export function shownMessage({ row, entry, state }: FoldedRow, ticks: Ticks, self: UserId, isHeld: boolean): Message {
   const { conversation, id, seq, user, device, at, failure } = row;
   const { editedAt, isPinned, reactions, votes } = state;
   const deleted = { kind: "deleted", by: state.deletedBy ?? user } as const;
@@ -71,7 +72,7 @@ export function shownMessage({ row, entry, state }: FoldedRow, ticks: Ticks, sel
     ...{ conversation, id, seq, user, device, at, content, failure, editedAt, isPinned },
     // What this device wrote itself is not marked in its store.
     isEvent: row.isEvent || isEvent(entry.content),
-    status: statusOf(row, ticks, self),
+    status: statusOf(row, ticks, self, isHeld),
     reactions: countReactions(reactions),
     tally: content.kind === "poll" ? tallyPoll(content, votes) : undefined,
     expiresAt: expiresAt(entry.content, at),
@@ -85,7 +86,7 @@ export function receivedMessage(received: ReceivedMessage, opened: OpenedEntry, 
 /** As it was written, before anything has become of it. */
 export function writtenMessage(row: StoredMessage, self: UserId): Message {
   const entry = entryOf(row);
-  return shownMessage({ row, entry, state: untouched(entry) }, { delivered: 0, read: 0 }, self);
+  return shownMessage({ row, entry, state: untouched(entry) }, { delivered: 0, read: 0 }, self, false);
 }
 
 /** What the rules of reactions, edits and so on are about. */

@@ -7,6 +7,7 @@ import {
 } from "../../shared/limits.ts";
 import type { Progress } from "../backup/transfer.ts";
 import { ChatError } from "../chat-error.ts";
+import { MlsError } from "../mls/mls.ts";
 import { MemoryStore } from "../store/memory.ts";
 import type { StoreChange } from "../store/store.ts";
 import { Reconciliation } from "./reconciliation.ts";
@@ -95,7 +96,7 @@ describe("reconciliation", () => {
     expect(await left()).toBe(0);
   });
 
-  test("tries again what fails in passing, and not what is refused for good", async () => {
+  test("tries again what fails in passing, and not what can never be done", async () => {
     const tries = new Map<string, number>();
     const reconciliation = make(async (conversation) => {
       const count = (tries.get(conversation) ?? 0) + 1;
@@ -109,6 +110,41 @@ describe("reconciliation", () => {
     expect(conversations.map((conversation) => tries.get(conversation))).toEqual([1, 4, 3, 1, 1, 1, 1]);
     expect(await left()).toBe(0);
     expect(told.at(-1)).toEqual({ done: 7, total: 7 });
+  });
+
+  test.each([
+    ["that can have been tampered with", new ChatError("tampered")],
+    ["that can have been tampered with, as the MLS module says it", new MlsError("undecryptable")],
+    ["that a server makes no sense of", new ChatError("bad_frame")],
+    ["for which there is no room now", new ChatError("not_allowed")],
+    ["as long as somebody is blocked", new ChatError("blocked")],
+    ["of a device that is not let in now", new ChatError("unauthenticated")],
+  ])("keeps a wish %s for the next run, and ends without it", async (_, refusal) => {
+    let isRefused = true;
+    const reconciliation = make(async (conversation) => {
+      if (conversation === conversations[2] && isRefused) throw refusal;
+    });
+    await reconciliation.demand();
+    await inFakeTime(() => reconciliation.run());
+    expect(wanted.toSorted()).toEqual(conversations);
+    expect(await left()).toBe(1);
+    isRefused = false;
+    await reconciliation.run();
+    expect(wanted.at(-1)).toBe(conversations[2]);
+    expect(await left()).toBe(0);
+  });
+
+  test("tries what was refused once more if it is demanded once more", async () => {
+    let again: Promise<void> | undefined;
+    const reconciliation = make(async (conversation) => {
+      if (conversation !== conversations[4] || again) return;
+      again = reconciliation.demand();
+      await again;
+      throw new ChatError("tampered");
+    });
+    await reconciliation.demand();
+    await inFakeTime(() => reconciliation.run());
+    expect(await left()).toBe(0);
   });
 
   test("does not wait for ever for one of them", async () => {

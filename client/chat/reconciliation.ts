@@ -8,13 +8,28 @@ import {
   RECONCILIATION_TIMEOUT_MS,
 } from "../../shared/limits.ts";
 import type { Progress } from "../backup/transfer.ts";
-import { ChatError } from "../chat-error.ts";
+import { ChatError, type ChatErrorCode } from "../chat-error.ts";
 import { isSameKey } from "../identity/ed25519.ts";
+import { MlsError } from "../mls/mls.ts";
 import { sleep } from "../patience.ts";
 import type { Store, StoreChange } from "../store/store.ts";
+import { toChatError } from "./failure.ts";
 
 const PREFIX = "reconcile/";
 const MARK_BYTES = 8;
+
+/**
+ * After which refusals a wish is given up, of those that a repetition does not change. Only what can never be done is: this
+ * person has no part in the conversation any more, or nobody has said anything there yet, and whoever does brings in the
+ * devices that there are then.
+ *
+ * Anything else is wrong now, or is said by a server that is, and the wish stays for the next run:
+ * - `tampered`, `bad_frame`: what the server has shown or taken cannot be; nobody gives a device's place in a group up for that
+ * - `not_allowed`, `too_large`, `too_many`: the group is as large as may be, or a later version knows better
+ * - `blocked`: until the person does not block the other one any more
+ * - `unauthenticated`, `signed_out`, `revoked`, `closed`, `store_failed`: says nothing of the conversation
+ */
+const FUTILE: ReadonlySet<ChatErrorCode> = new Set(["not_found"]);
 
 export interface ReconciliationParts {
   readonly store: Pick<Store, "conversations" | "record" | "records">;
@@ -33,6 +48,8 @@ export interface ReconciliationParts {
  */
 export class Reconciliation {
   readonly #parts: ReconciliationParts;
+  /** What was refused in this run, to be tried again by the next. */
+  readonly #refused = new Map<string, Uint8Array>();
   #running: Promise<void> = Promise.resolve();
   #total = 0;
 
@@ -51,7 +68,7 @@ export class Reconciliation {
     await this.#parts.change(async ({ changes }) => void changes.push(...wishes, ...and));
   }
 
-  /** Resolves when nothing is left to do. @throws ChatError closed */
+  /** Resolves when nothing is left to do but what was refused, which stays for the next run. @throws ChatError closed */
   run(): Promise<void> {
     // One that is under way may have looked for the last time before this was asked for.
     this.#running = this.#running.catch(() => {}).then(() => this.#work());
@@ -67,8 +84,9 @@ export class Reconciliation {
 
   async #work(): Promise<void> {
     this.#total = 0;
+    this.#refused.clear();
     for (let attempt = 0; ; ) {
-      const left = await this.#parts.store.records(PREFIX);
+      const left = await this.#left();
       if (left.length === 0) return;
       this.#tell(left.length);
       const done = await this.#pass(left);
@@ -79,7 +97,12 @@ export class Reconciliation {
     }
   }
 
-  /** Each once. @returns how many are done */
+  async #left(): Promise<Wish[]> {
+    const wishes = await this.#parts.store.records(PREFIX);
+    return wishes.filter(([key, mark]) => !isSame(this.#refused.get(key), mark));
+  }
+
+  /** Each once. @returns how many are done, as far as this run can do them */
   async #pass(left: readonly Wish[]): Promise<number> {
     const waiting = shuffled(left);
     let done = 0;
@@ -94,19 +117,23 @@ export class Reconciliation {
     return done;
   }
 
-  /** @returns false if it has to be tried again. @throws ChatError closed */
+  /** @returns false if it has to be tried again in this run. @throws ChatError closed */
   async #fulfil([key, mark]: Wish): Promise<boolean> {
     const { store, want, change, signal } = this.#parts;
     try {
       await inTime(want(key.slice(PREFIX.length)), signal);
     } catch (error) {
       if (signal.aborted) throw new ChatError("closed", { cause: error });
-      // What is refused for good is none of this person's conversations any more.
-      if (!(error instanceof ChatError) || error.retryable) return false;
+      const refusal = refusalIn(error);
+      if (!refusal) return false;
+      if (!FUTILE.has(refusal)) {
+        this.#refused.set(key, mark);
+        return true;
+      }
     }
     await change(async ({ changes }) => {
       const current = await store.record(key);
-      if (current && isSameKey(current, mark)) changes.push({ type: "record", key, value: undefined });
+      if (isSame(current, mark)) changes.push({ type: "record", key, value: undefined });
     });
     return true;
   }
@@ -118,6 +145,17 @@ export class Reconciliation {
 }
 
 type Wish = readonly [key: string, mark: Uint8Array];
+
+function isSame(mark: Uint8Array | undefined, other: Uint8Array): boolean {
+  return mark !== undefined && isSameKey(mark, other);
+}
+
+/** Undefined for what fails in passing. */
+function refusalIn(error: unknown): ChatErrorCode | undefined {
+  if (!(error instanceof ChatError || error instanceof MlsError)) return undefined;
+  const { code, retryable } = toChatError(error);
+  return retryable ? undefined : code;
+}
 
 /** Others have their turn meanwhile; the work itself goes on. @throws ChatError unavailable, closed */
 async function inTime(work: Promise<void>, signal: AbortSignal): Promise<void> {

@@ -63,9 +63,9 @@ export class Timeline {
   }
 
   #messages(conversation: ConversationId, rows: readonly FoldedRow[]): Message[] {
-    const { state, account } = this.#base;
+    const { state, account, held } = this.#base;
     const ticks = ticksOf(state.conversations.get(conversation), conversation, account.user);
-    return rows.map((row) => shownMessage(row, ticks, account.user));
+    return rows.map((row) => shownMessage(row, ticks, account.user, held.has(conversation)));
   }
 
   #toBeSeen(rows: readonly StoredMessage[]): Omit<FoldedRow, "state">[] {

@@ -13,6 +13,7 @@ const events = [
   "read",
   "replaced",
   "hidden",
+  "held",
 ] as const satisfies (keyof ChatEvents)[];
 
 /** @returns a function that ends it */

@@ -1,46 +1,14 @@
-import { MAX_JSON_DEPTH_LEVELS } from "../../shared/limits.ts";
+import { parseStrictly } from "../../shared/strict-json.ts";
 import { ContentError } from "./content-error.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/**
- * UTF-8 JSON of which every reader makes the same (I-JSON, RFC 7493), and which survives being written again.
- * @throws ContentError malformed
- */
+/** @throws ContentError malformed, unless this is UTF-8 and {@link parseStrictly} takes it */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   try {
-    const text = decoder.decode(bytes);
-    const value: unknown = JSON.parse(text);
-    refuseAmbiguous(text);
-    return value;
+    return parseStrictly(decoder.decode(bytes));
   } catch {
     // What was wrong with it would quote it.
     throw new ContentError("malformed");
   }
-}
-
-/** A bracket, a text with what shows that it is a name, or a number. */
-const TOKEN = /[{}[\]]|("[^"\\]*(?:\\.[^"\\]*)*")\s*(:?)|(-?\d[\d.eE+-]*)/g;
-
-/**
- * What two readers may take differently: a name given twice in one object (§2.3), a number that a double does not hold
- * (§2.2), a name that sets an object's kind, and brackets without end.
- */
-function refuseAmbiguous(json: string): void {
-  const open: Set<string>[] = [];
-  for (const [bracket, text, colon, number] of json.matchAll(TOKEN)) {
-    if (bracket === "{" || bracket === "[") open.push(new Set());
-    if (bracket === "}" || bracket === "]") open.pop();
-    if (open.length > MAX_JSON_DEPTH_LEVELS) throw new Error("too deep");
-    if (number !== undefined && !isExact(Number(number))) throw new Error("a number out of range");
-    if (text === undefined || colon === "") continue;
-    const name: string = JSON.parse(text);
-    const names = open.at(-1);
-    if (name === "__proto__" || names?.has(name)) throw new Error("a name that is not allowed here");
-    names?.add(name);
-  }
-}
-
-function isExact(number: number): boolean {
-  return Number.isSafeInteger(number) || (Number.isFinite(number) && !Number.isInteger(number));
 }

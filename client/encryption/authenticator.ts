@@ -2,7 +2,17 @@ import { type Certificate, decodeCertificate, verifyCertificate } from "../../sh
 import type { UserId } from "../../shared/ids.ts";
 import { MAX_VERIFIED_CERTIFICATES } from "../../shared/limits.ts";
 import { isSameKey, verify } from "../identity/ed25519.ts";
-import { decodePin, encodePin, type Identity, judge, type KeyChange, type Pin } from "../identity/pins.ts";
+import {
+  acceptKey,
+  decodePin,
+  encodePin,
+  type Identity,
+  judge,
+  type KeyChange,
+  maySealFor,
+  type Pin,
+} from "../identity/pins.ts";
+import { recall } from "../identity/recall.ts";
 import { Listeners } from "../listeners.ts";
 import type { Group } from "../mls/mls.ts";
 import type { Store, StoreChange } from "../store/store.ts";
@@ -21,6 +31,7 @@ export class Authenticator {
   readonly #fresh = new Map<UserId, Pin>();
   /** Certificates whose signature was right, by certificate and key. */
   readonly #verified = new Set<string>();
+  readonly #certificates = new WeakMap<Group["members"], readonly Certificate[]>();
   #learned: Learned = { changes: [], keyChanges: [] };
 
   constructor(own: OwnIdentity, pins: ReadonlyMap<UserId, Pin>) {
@@ -29,8 +40,7 @@ export class Authenticator {
   }
 
   static async load(own: OwnIdentity, store: Store): Promise<Authenticator> {
-    const pins = await store.records(PREFIX);
-    return new Authenticator(own, new Map(pins.map(([key, value]) => [key.slice(PREFIX.length), decodePin(value)])));
+    return new Authenticator(own, await loadPins(store));
   }
 
   /** For the MLS module: whether this credential may vouch for this key. */
@@ -39,13 +49,13 @@ export class Authenticator {
     if (!(await this.#isSigned(certificate, credential, publicKey))) return false;
     if (this.#isGivenUp(certificate)) return true;
     const { own } = this;
-    const expected = { policy: "follow", now: Date.now() } as const;
-    const others = { get: (user: UserId) => this.pin(user) };
-    const { ok, pin, change } = judge({ own, others }, certificate, expected);
+    const { ok, pin, change } = judge({ own, others: this.#others }, certificate, { now: Date.now() });
     if (ok && pin) this.set(certificate.user, pin);
     if (change) this.#learned.keyChanges.push(change);
     return ok;
   };
+
+  readonly #others = { get: (user: UserId) => this.pin(user) };
 
   pin(user: UserId): Pin | undefined {
     return this.#fresh.get(user) ?? this.#pins.get(user);
@@ -67,6 +77,34 @@ export class Authenticator {
     this.#learned.changes.push({ type: "record", key: PREFIX + user, value: encodePin(pin) });
   }
 
+  /** What an archive of this person's says of somebody. */
+  recall(user: UserId, known: Pin): void {
+    const { pin, change } = recall({ own: this.own, others: this.#others }, user, known, Date.now());
+    if (pin) this.set(user, pin);
+    if (change) this.#learned.keyChanges.push(change);
+  }
+
+  /** Their key is taken for theirs though it was not compared. @returns false for somebody whom this device has not met */
+  accept(user: UserId): boolean {
+    const pin = this.pin(user);
+    if (pin) this.set(user, acceptKey(pin));
+    return pin !== undefined;
+  }
+
+  /**
+   * Whose devices in this group nothing may be said to: a safety number was compared with them, and this key was not. It is
+   * the leaves that are looked at, for those are what something is sealed for.
+   */
+  unconfirmedIn({ members }: Group): UserId[] {
+    const now = Date.now();
+    const found = new Set<UserId>();
+    for (const { user, accountKey } of this.#certificatesOf(members)) {
+      const pin = user === this.own.user ? undefined : this.pin(user);
+      if (pin && !maySealFor(pin, accountKey, now)) found.add(user);
+    }
+    return [...found];
+  }
+
   /** What is to be written, and shown, since this was last asked. */
   takeLearned(): Learned {
     const learned = this.#learned;
@@ -83,6 +121,15 @@ export class Authenticator {
   /** This person's own device of before: it is left where it is until it can be removed. */
   #isGivenUp({ user, accountKey }: Certificate): boolean {
     return user === this.own.user && this.own.former.some((key) => isSameKey(key, accountKey));
+  }
+
+  /** Asked with every message, and the same for a whole epoch. */
+  #certificatesOf(members: Group["members"]): readonly Certificate[] {
+    const known = this.#certificates.get(members);
+    if (known) return known;
+    const certificates = members.map(({ credential }) => decodeCertificate(credential));
+    this.#certificates.set(members, certificates);
+    return certificates;
   }
 
   /** What was learned is stored. */
@@ -107,6 +154,12 @@ export class Authenticator {
     this.#verified.add(key);
     return true;
   }
+}
+
+/** As they are stored. */
+export async function loadPins(store: Pick<Store, "records">): Promise<Map<UserId, Pin>> {
+  const records = await store.records(PREFIX);
+  return new Map(records.map(([key, value]) => [key.slice(PREFIX.length), decodePin(value)]));
 }
 
 interface OwnIdentity extends Identity {

@@ -21,6 +21,8 @@ export interface ConversationKeys {
   readonly transcript: Transcript;
   /** The last place of which the server has shown nothing, though this device was a member; 0 if there is none. */
   readonly hole: Cursor;
+  /** It may be of what has left the log: this device had been away for that long. */
+  readonly isHoleExpired: boolean;
   /** A commit of this device's that is on its way, or may be. */
   readonly pending: PendingCommit | undefined;
 }
@@ -39,6 +41,7 @@ export const noKeys: ConversationKeys = {
   reached: 0,
   transcript: emptyTranscript,
   hole: 0,
+  isHoleExpired: false,
   pending: undefined,
 };
 
@@ -55,6 +58,7 @@ const Fields = v.object({
   joinedAt: Cursor,
   reached: Cursor,
   hole: Cursor,
+  isHoleExpired: v.boolean(),
 });
 const PendingFields = v.object({ id: MessageId });
 const PeopleFields = v.object({ people: v.array(UserId) });
@@ -90,11 +94,12 @@ export function keyChanges(
   mls: Mls,
   conversation: ConversationId,
   before: ConversationKeys,
-  { status, joinedAt, reached, hole, transcript, group, people, pending }: ConversationKeys,
+  { status, joinedAt, reached, hole, isHoleExpired, transcript, group, people, pending }: ConversationKeys,
 ): StoreChange[] {
   const encoded = group && mls.encode(group);
   const blobs = [encodeTranscript(transcript), ...(encoded ? [encoded.ratchets] : [])];
-  const changes = [change(recordOf(conversation), encodeRecord({ status, joinedAt, reached, hole }, blobs))];
+  const fields = { status, joinedAt, reached, hole, isHoleExpired };
+  const changes = [change(recordOf(conversation), encodeRecord(fields, blobs))];
   const isSameEpoch = group !== undefined && before.group?.epoch === group.epoch && before.joinedAt === joinedAt;
   if (!isSameEpoch) changes.push(change(treeOf(conversation), encoded?.tree));
   if (people !== before.people) changes.push(change(peopleOf(conversation), people && encodeRecord({ people })));

@@ -121,9 +121,11 @@ export class GroupBuilder {
 
   /**
    * Leaves that are nobody's any more. Who is removed is so with all their devices: a server that names some of somebody's
-   * leaves says what cannot be, and this person's own are not its to name.
+   * leaves says what cannot be, and this person's own are not its to name. Of two people nobody is left behind: their
+   * conversation goes with either of them.
    */
   async #orphansOf(conversation: ConversationId, epoch: number, members: readonly Owned[]): Promise<number[]> {
+    if (directMembers(conversation).length > 0) return [];
     const standing = await this.#parts.service.group(conversation);
     if (standing?.epoch !== epoch) return [];
     const named = new Set(standing.orphans);

@@ -1,5 +1,5 @@
 import type { Retry } from "../../shared/errors.ts";
-import type { ConversationId, Cursor, MessageId, UserId } from "../../shared/ids.ts";
+import { type ConversationId, type Cursor, directMembers, type MessageId, type UserId } from "../../shared/ids.ts";
 import { ADOPTION_WAIT_MS, MEMBERSHIP_RETRY_MAX_MS, MEMBERSHIP_RETRY_MS } from "../../shared/limits.ts";
 import { ChatError, type ChatErrorCode } from "../chat-error.ts";
 import type { Mls } from "../mls/mls.ts";
@@ -43,6 +43,8 @@ export interface MembershipParts {
 
 /** What somebody wants of a conversation's group; what holds already is left out when it is done. */
 export interface Wish {
+  /** A group is to begin. One of two begins by itself, with what they write first; any other has to be there. */
+  readonly isNew?: boolean;
   /** People whose devices are to be members. */
   readonly add?: readonly UserId[];
   /** People whose devices are not to be. */
@@ -159,7 +161,8 @@ export class Membership {
     const standing = await service.group(conversation);
     if (!standing) {
       // It begins with the first message, and with all devices that there are then.
-      if (wish.ownDevices) throw new ChatError("not_found");
+      const mayBegin = wish.isNew || directMembers(conversation).length > 0;
+      if (wish.ownDevices || !mayBegin) throw new ChatError("not_found");
       const founded = await this.#builder.found(conversation, wish);
       return this.#commit(conversation, () => mls.commit(founded.group, founded.change));
     }

@@ -141,7 +141,7 @@ async function follow(
   const epoch = readEpoch(commit);
   if (epoch !== undefined && epoch < keys.group.epoch) {
     // It was taken before, or never: the server takes none of an epoch that is over.
-    write.noticed.push({ type: "history_differs", conversation, seq });
+    write.noticed.push({ type: "history_differs", conversation, seq, how: "altered" });
     return unreadableContent("malformed");
   }
   try {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { RETENTION_MS } from "../../shared/limits.ts";
 import {
   alice,
   bob,
@@ -19,6 +20,11 @@ import { makeDeviceKeys } from "../identity/device-keys.ts";
 import { createMls } from "../mls/ts-mls.ts";
 import type { ReceivedMessage } from "../session/contract.ts";
 import type { GroupOnServer } from "./delivery-service.ts";
+import type { HistoryDifference } from "./write.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const anybody = createMls({ authenticate: async () => true });
 const lifetime = () => ({ notBefore: Date.now() - 60_000, notAfter: Date.now() + 3_600_000 });
@@ -39,10 +45,10 @@ async function talking() {
 }
 
 /** What this device is warned of. */
-function warnings(chat: Chat): number[] {
-  const seqs: number[] = [];
-  chat.on("history_differs", ({ seq }) => seqs.push(seq));
-  return seqs;
+function warnings(chat: Chat): (readonly [seq: number, how: HistoryDifference])[] {
+  const seen: (readonly [number, HistoryDifference])[] = [];
+  chat.on("history_differs", ({ seq, how }) => seen.push([seq, how]));
+  return seen;
 }
 
 function tamperFor(server: FakeServer, name: string, tamper: (entry: ReceivedMessage) => ReceivedMessage | undefined) {
@@ -104,7 +110,7 @@ describe("R17 the server tries", () => {
     if (!commit) throw new Error("no commit");
     tamperFor(server, "B1", (entry) => (entry.seq === 3 ? { ...entry, id: commit.id, body: commit.body } : entry));
     await sendAll(a, conversation, ["three"]);
-    await expect.poll(() => seen).toEqual([3]);
+    await expect.poll(() => seen).toEqual([[3, "altered"]]);
     server.tamper = {};
     await sendAll(a, conversation, ["four"]);
     await soon(b, conversation).toContain("four");
@@ -119,7 +125,7 @@ describe("R17 the server tries", () => {
     await sendAll(a, conversation, ["three"]);
     await expect.poll(async () => (await b.messages.list(conversation)).length).toBe(3);
     await sendAll(b, conversation, ["answer"]);
-    await expect.poll(() => seen).toHaveLength(1);
+    await expect.poll(() => seen).toEqual([[4, "altered"]]);
   });
 
   test("another sender than the one who wrote it: it is not shown as theirs", async () => {
@@ -157,7 +163,32 @@ describe("R17 the server tries", () => {
     await sendAll(a, conversation, ["do not come", "see you"]);
     b.connection.open();
     await soon(b, conversation).toEqual(["hello", "see you"]);
-    expect(seen).toEqual([4]);
+    expect(seen).toEqual([[4, "missing"]]);
+  });
+
+  test.each([
+    ["which may be so after as long as the log is kept", RETENTION_MS, "expired"],
+    ["which cannot be so before that", RETENTION_MS - 60_000, "missing"],
+  ])("the same while a device is away, %s", async (_, ms, how) => {
+    const { server, a, b, conversation } = await talking();
+    const seen = warnings(b);
+    await b.connection.caughtUp();
+    b.connection.close();
+    tamperFor(server, "B1", (entry) => (entry.seq === 3 ? undefined : entry));
+    await sendAll(a, conversation, ["long ago"]);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + ms });
+    await sendAll(a, conversation, ["today"]);
+    b.connection.open();
+    await soon(b, conversation).toEqual(["hello", "today"]);
+    expect(seen).toEqual([[4, how]]);
+    // Whatever is missing while it is there has not expired.
+    await b.connection.caughtUp();
+    tamperFor(server, "B1", (entry) => (entry.seq === 3 || entry.seq === 5 ? undefined : entry));
+    await sendAll(a, conversation, ["withheld", "seen"]);
+    b.connection.close();
+    b.connection.open();
+    await soon(b, conversation).toEqual(["hello", "today", "seen"]);
+    expect(seen.slice(1)).toEqual([[6, "missing"]]);
   });
 
   test("the group as it stood before somebody was removed, for a device to join it anew: it does not", async () => {

@@ -11,6 +11,7 @@ import {
 } from "../envelope/transcript.ts";
 import type { Change, ReceivedMessage } from "../session/contract.ts";
 import type { Owner, Store } from "../store/store.ts";
+import type { Presence } from "./presence.ts";
 import type { Write } from "./write.ts";
 
 /**
@@ -20,14 +21,18 @@ import type { Write } from "./write.ts";
 export class Transcripts {
   readonly #owner: Owner;
   readonly #store: Pick<Store, "scan">;
+  readonly #presence: Presence;
+  readonly #session: { readonly isCaughtUp: boolean };
   /** What was sealed and has no place yet. */
   readonly #bodies = new Map<MessageId, Uint8Array>();
   /** Own messages whose place lies beyond something that is still to come. */
   readonly #ahead = new Map<ConversationId, Map<number, LogEntry>>();
 
-  constructor(owner: Owner, store: Pick<Store, "scan">) {
+  constructor(owner: Owner, store: Pick<Store, "scan">, presence: Presence, session: { readonly isCaughtUp: boolean }) {
     this.#owner = owner;
     this.#store = store;
+    this.#presence = presence;
+    this.#session = session;
   }
 
   /** Sealed once more, it is the last that counts. */
@@ -52,24 +57,28 @@ export class Transcripts {
 
   /** Own messages that stand before this one come first, and what its sender had seen stands before it. */
   async approach(write: Write, { conversation, seq }: ReceivedMessage): Promise<void> {
+    if (this.#session.isCaughtUp) write.changes.push(...this.#presence.note(Date.now()));
     const { transcript: before } = await write.keys(conversation);
     await this.#takeOwn(write, conversation, before, (next) => next < seq);
     const { transcript, joinedAt, status } = await write.keys(conversation);
     // What came while it was no member was not for it; and one that has lost its place may be none.
     if (status !== "member") return;
     const hole = await this.#holeBefore(conversation, Math.max(transcript.place, joinedAt), seq);
-    if (hole !== undefined) await write.update(conversation, { hole });
+    if (hole === undefined) return;
+    // Of what came while this device was there nothing has expired.
+    const mayHaveExpired = !this.#session.isCaughtUp && this.#presence.wasAwayForRetention(Date.now());
+    await write.update(conversation, { hole, isHoleExpired: mayHaveExpired });
   }
 
   /** To be asked before the message itself is received. @param claim what its sender had seen when it was sealed */
   async compare(write: Write, { conversation, seq }: ReceivedMessage, claim: Claim | undefined): Promise<void> {
-    const { transcript, hole } = await write.keys(conversation);
+    const { transcript, hole, isHoleExpired } = await write.keys(conversation);
     const verdict = checkClaim(transcript, claim, seq);
     // Whoever claims a place has had everything of its block up to there.
     const isWithheld = claim !== undefined && hole > blockStart(claim.seq) && hole <= claim.seq;
-    if (verdict === "differs" || (verdict === "unknown" && isWithheld)) {
-      write.noticed.push({ type: "history_differs", conversation, seq });
-    }
+    if (verdict !== "differs" && !(verdict === "unknown" && isWithheld)) return;
+    const lost = isHoleExpired ? "expired" : "missing";
+    write.noticed.push({ type: "history_differs", conversation, seq, how: verdict === "differs" ? "altered" : lost });
   }
 
   async received(write: Write, message: ReceivedMessage): Promise<void> {

@@ -1,4 +1,4 @@
-import type { ConversationId } from "../../shared/ids.ts";
+import type { ConversationId, UserId } from "../../shared/ids.ts";
 import type { Mls } from "../mls/mls.ts";
 import type { SealedMessage } from "../session/contract.ts";
 import type { StoreChange } from "../store/store.ts";
@@ -18,9 +18,24 @@ export type Noticed =
   | { readonly type: "passed"; readonly conversation: ConversationId }
   /** Nothing can be sealed there yet. */
   | { readonly type: "not_sealable"; readonly conversation: ConversationId }
-  /** The sender had seen another log than this device: something was withheld, exchanged or put elsewhere. */
-  | { readonly type: "history_differs"; readonly conversation: ConversationId; readonly seq: number }
+  /** What is written there waits: these people's keys are others than were compared, and not confirmed. */
+  | { readonly type: "held"; readonly conversation: ConversationId; readonly users: readonly UserId[] }
+  /** The sender had seen another log than this device. */
+  | {
+      readonly type: "history_differs";
+      readonly conversation: ConversationId;
+      readonly seq: number;
+      readonly how: HistoryDifference;
+    }
   | { readonly type: "unreadable"; readonly conversation: ConversationId; readonly seq: number };
+
+export type HistoryDifference =
+  /** Something was exchanged, put elsewhere or shown twice, or the sender lies. No honest server does that. */
+  | "altered"
+  /** Something that the sender has did not come: it was withheld. Or its author's account is gone, or was blocked. */
+  | "missing"
+  /** The same, after this device was away for so long that it may just have left the log, as it should. */
+  | "expired";
 
 /**
  * One atomic write under way: what is to be stored, and what of the groups holds once it is. Thrown away if anything fails,

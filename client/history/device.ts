@@ -1,5 +1,6 @@
 import type { ConversationId } from "../../shared/ids.ts";
 import type { ArchiveService } from "../backup/archive-service.ts";
+import type { Authenticator } from "../encryption/authenticator.ts";
 import type { AccountKey } from "../identity/account-key.ts";
 import type { Owner, Store, StoreChange } from "../store/store.ts";
 
@@ -9,6 +10,8 @@ export interface HistoryDevice {
   readonly accountKey: AccountKey;
   readonly store: Store;
   readonly archives: ArchiveService;
+  /** What it is told within a `change` is written with it. */
+  readonly people: Pick<Authenticator, "recall">;
   /** One atomic write after the other, and after those of the session: what `work` reads holds when it is written. */
   change<T>(work: (write: { readonly changes: StoreChange[] }) => Promise<T>): Promise<T>;
   /** Up to where a conversation has been read here. */

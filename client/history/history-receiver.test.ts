@@ -20,6 +20,7 @@ async function newDevice(archives: FakeArchives): Promise<HistoryDevice> {
   await store.load(owner);
   return {
     ...{ owner, store, archives, accountKey: await makeAccountKey(), readOf: () => 0, changed: () => {} },
+    people: { recall: () => {} },
     async change(work) {
       const changes: StoreChange[] = [];
       const result = await work({ changes });

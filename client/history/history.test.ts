@@ -1,14 +1,22 @@
 import { ulid } from "ulid";
 import { beforeEach, describe, expect, it } from "vitest";
 import { directConversation } from "../../shared/ids.ts";
-import { MAX_CONTENT_BYTES, MAX_HISTORY_PAGE_MESSAGES } from "../../shared/limits.ts";
+import {
+  ARCHIVE_CHUNK_BYTES,
+  MAX_CONTENT_BYTES,
+  MAX_HISTORY_PAGE_MESSAGES,
+  MAX_HISTORY_PAGE_PINS,
+} from "../../shared/limits.ts";
 import { encodeLocal } from "../content/local.ts";
 import { encodeContent } from "../content.ts";
+import { Authenticator } from "../encryption/authenticator.ts";
 import { encodeRecord } from "../encryption/record.ts";
+import { encodePin, type Pin } from "../identity/pins.ts";
 import { MemoryStore } from "../store/memory.ts";
 import type { Owner, PlacedMessage, StoreChange } from "../store/store.ts";
 import { importPage } from "./import-page.ts";
 import { decodePage, encodePage } from "./page.ts";
+import { decodePins, encodePins } from "./pins-page.ts";
 import { type HistoryPosition, measureHistory, readHistory } from "./read-history.ts";
 
 const [me, peer] = [ulid(1), ulid(2)];
@@ -89,6 +97,50 @@ describe("a page", () => {
     ]) {
       expect(() => decodePage(record)).toThrow(expect.objectContaining({ code: "tampered" }));
     }
+  });
+});
+
+describe("a page of people", () => {
+  const pin: Pin = { accountKey: new Uint8Array(32).fill(1), since: 1 };
+  const page = [
+    [peer, { ...pin, verifiedAt: 5, former: [{ accountKey: new Uint8Array(32).fill(2), until: 9 }] }],
+    [ulid(), pin],
+  ] as const;
+
+  it("says all of them, and nothing to who knows of messages alone", () => {
+    expect(decodePins(encodePins(page))).toEqual(page);
+    expect(decodePage(encodePins(page))).toBeUndefined();
+    expect(decodePins(encodePage({ conversation: chat, read: 0, messages: [message(1)] }))).toBeUndefined();
+  });
+
+  it("is none if it is nonsense", () => {
+    for (const record of [
+      new Uint8Array(),
+      encodeRecord({ kind: "pins" }),
+      encodeRecord({ kind: "pins", users: [peer] }),
+      encodeRecord({ kind: "pins", users: [] }, [encodePin(pin)]),
+      encodeRecord({ kind: "pins", users: ["nobody"] }, [encodePin(pin)]),
+      encodeRecord({ kind: "pins", users: [peer] }, [text("no pin")]),
+    ]) {
+      expect(() => decodePins(record)).toThrow(expect.objectContaining({ code: "tampered" }));
+    }
+  });
+});
+
+describe("R17 what a page says of somebody", () => {
+  it("is stored in the write that takes it in, and told if this device knows another key of theirs", () => {
+    const [own, theirs, other] = [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)) as [
+      Uint8Array,
+      ...Uint8Array[],
+    ];
+    const met: Pin = { accountKey: other!, since: 50 };
+    const people = new Authenticator({ user: me, accountKey: own, former: [] }, new Map([[peer, met]]));
+    people.recall(peer, { accountKey: theirs!, since: 10, verifiedAt: 20 });
+    const { changes, keyChanges } = people.takeLearned();
+    expect(changes).toMatchObject([{ type: "record", key: `pin/${peer}` }]);
+    expect(keyChanges).toMatchObject([{ user: peer, oldKey: theirs, newKey: other, wasVerified: true }]);
+    people.settle();
+    expect(people.pin(peer)).toMatchObject({ accountKey: other, isUnconfirmed: true });
   });
 });
 
@@ -175,6 +227,26 @@ describe("a store's history", () => {
     }
   });
 
+  it("says first who the others are, in pages that are not too large, and goes on after each", async () => {
+    const users = Array.from({ length: MAX_HISTORY_PAGE_PINS + 10 }, (_, at) => ulid(at + 1));
+    const former = Array.from({ length: 4 }, (_, at) => ({ accountKey: new Uint8Array(32).fill(at), until: 1e15 }));
+    const pin: Pin = { accountKey: new Uint8Array(32).fill(9), since: 1e15, verifiedAt: 1e15, former };
+    const pins = users.map((user): StoreChange => ({ type: "record", key: `pin/${user}`, value: encodePin(pin) }));
+    const store = await storeOf(old, ...pins.toReversed(), ...stored(message(1)));
+    const { records, positions } = await recordsOf(store);
+    expect(records.map((record) => decodePins(record)?.map(([user]) => user))).toEqual([
+      users.slice(0, MAX_HISTORY_PAGE_PINS),
+      users.slice(MAX_HISTORY_PAGE_PINS),
+      undefined,
+    ]);
+    for (const record of records) expect(record.byteLength).toBeLessThan(ARCHIVE_CHUNK_BYTES - 4);
+    for (const [index, position] of positions.entries()) {
+      expect((await recordsOf(store, position)).records).toEqual(records.slice(index + 1));
+    }
+    const measure = await measureHistory(store);
+    expect(positions.map((position) => measure(position).done)).toEqual([0, 0, 1]);
+  });
+
   it("tells how much of it lies behind a position", async () => {
     const store = await storeOf(old, ...stored(message(10), message(5, { conversation: group })), {
       type: "cursor",
@@ -185,7 +257,7 @@ describe("a store's history", () => {
     expect(measure(undefined)).toEqual({ done: 0, total: 25 });
     const { positions } = await recordsOf(store);
     const [first, last] = positions.map(measure);
-    expect(first!.done).toBe(positions[0]!.conversation === group ? 5 : 10);
+    expect(first!.done).toBe(chat < group ? 10 : 5);
     expect(last!.done).toBeGreaterThan(first!.done);
     expect(measure({ conversation: "ZZ", seq: 9 })).toEqual({ done: 25, total: 25 });
   });

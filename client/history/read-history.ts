@@ -1,25 +1,52 @@
-import type { ConversationId } from "../../shared/ids.ts";
-import { MAX_HISTORY_PAGE_BYTES, MAX_HISTORY_PAGE_MESSAGES } from "../../shared/limits.ts";
+import type { ConversationId, UserId } from "../../shared/ids.ts";
+import { MAX_HISTORY_PAGE_BYTES, MAX_HISTORY_PAGE_MESSAGES, MAX_HISTORY_PAGE_PINS } from "../../shared/limits.ts";
 import type { Progress } from "../backup/transfer.ts";
 import type { PlacedRecord } from "../backup/upload.ts";
 import { readContent } from "../chat/message.ts";
 import { expiresAt } from "../content/expiry.ts";
+import { loadPins } from "../encryption/authenticator.ts";
 import type { ConversationSummary, PlacedMessage, Store, StoredMessage } from "../store/store.ts";
 import { encodePage } from "./page.ts";
-
-/** How far one has got in a store: conversations follow each other by their ids, messages by their places. */
-export interface HistoryPosition {
-  readonly conversation: ConversationId;
-  readonly seq: number;
-}
+import { encodePins } from "./pins-page.ts";
 
 /**
- * Everything of the store that can be read, beyond a position, as records of an archive. What has disappeared by now stays
- * behind.
+ * How far one has got in a store: people come first, by their ids, then conversations by theirs, and messages by their places.
+ */
+export type HistoryPosition =
+  | { readonly user: UserId }
+  | { readonly conversation: ConversationId; readonly seq: number };
+
+type MessagePosition = Exclude<HistoryPosition, { readonly user: UserId }>;
+
+/**
+ * Everything of the store that can be read, beyond a position, as records of an archive: first of all who the others are. What
+ * has disappeared by now stays behind.
  */
 export async function* readHistory(
-  store: Pick<Store, "conversations" | "scan">,
+  store: Pick<Store, "conversations" | "scan" | "records">,
   after: HistoryPosition | undefined,
+): AsyncGenerator<PlacedRecord<HistoryPosition>, void> {
+  const isAmongPeople = after === undefined || "user" in after;
+  if (isAmongPeople) yield* readPins(store, after?.user);
+  yield* readMessages(store, isAmongPeople ? undefined : after);
+}
+
+async function* readPins(
+  store: Pick<Store, "records">,
+  after: UserId | undefined,
+): AsyncGenerator<PlacedRecord<HistoryPosition>, void> {
+  const pins = [...(await loadPins(store))].filter(([user]) => after === undefined || user > after);
+  pins.sort(([a], [b]) => (a < b ? -1 : 1));
+  for (let at = 0; at < pins.length; at += MAX_HISTORY_PAGE_PINS) {
+    const page = pins.slice(at, at + MAX_HISTORY_PAGE_PINS);
+    const last = page.at(-1);
+    if (last) yield { record: encodePins(page), position: { user: last[0] } };
+  }
+}
+
+async function* readMessages(
+  store: Pick<Store, "conversations" | "scan">,
+  after: MessagePosition | undefined,
 ): AsyncGenerator<PlacedRecord<HistoryPosition>, void> {
   for (const { conversation, read, have } of await inOrder(store)) {
     if (after && conversation < after.conversation) continue;
@@ -50,7 +77,7 @@ export async function measureHistory(
   const sizes = (await inOrder(store)).map((summary) => [summary.conversation, sizeOf(summary)] as const);
   const total = sizes.reduce((sum, [, size]) => sum + size, 0);
   return (position) => {
-    if (!position) return { done: 0, total };
+    if (!position || "user" in position) return { done: 0, total };
     const before = sizes.filter(([conversation]) => conversation < position.conversation);
     const done = before.reduce((sum, [, size]) => sum + size, position.seq);
     return { done: Math.min(done, total), total };

@@ -5,6 +5,7 @@ import { readRecoveryCode } from "../backup/recovery-code.ts";
 import { persevere, type TransferOptions } from "../backup/transfer.ts";
 import { hasCode } from "../chat-error.ts";
 import type { Credentials } from "../credentials.ts";
+import { Authenticator } from "../encryption/authenticator.ts";
 import { restoredChange } from "../encryption/restored.ts";
 import type { AccountKey } from "../identity/account-key.ts";
 import type { Store, StoreChange } from "../store/store.ts";
@@ -36,7 +37,7 @@ export type RestoreOptions = TransferOptions &
 export async function restoreBackup({ account, store, ...options }: RestoreOptions): Promise<AccountKey> {
   const { user } = account;
   const { signal } = options;
-  const unlock = unlockOf(options);
+  const unlock = await unlockOf(options);
   const { accountKey } = await persevere(() => account.delivery.keys(), signal);
   const backup = await persevere(() => account.archives.backup(), signal);
   // Who never had an account key has signed no backup.
@@ -50,8 +51,9 @@ export async function restoreBackup({ account, store, ...options }: RestoreOptio
 }
 
 /** @throws MalformedCode */
-function unlockOf({ code, passphrase }: BackupSecret): Unlock {
-  return code === undefined ? { kind: "passphrase", passphrase } : { kind: "code", entropy: readRecoveryCode(code) };
+async function unlockOf({ code, passphrase }: BackupSecret): Promise<Unlock> {
+  if (code === undefined) return { kind: "passphrase", passphrase };
+  return { kind: "code", entropy: await readRecoveryCode(code) };
 }
 
 async function takeBackup(
@@ -74,15 +76,18 @@ async function takeBackup(
 async function deviceOf(account: Restorer, store: Store, { accountKey }: BackupKeys): Promise<HistoryDevice> {
   const owner = { user: account.user, device: account.device };
   const { conversations } = await store.load(owner);
+  const own = { user: account.user, accountKey: accountKey.publicKey, former: [] };
+  const people = await Authenticator.load(own, store);
   const read = new Map(conversations.map((stored) => [stored.conversation, stored.read]));
   return {
-    ...{ owner, accountKey, store, archives: account.archives },
+    ...{ owner, accountKey, store, archives: account.archives, people },
     readOf: (conversation) => read.get(conversation) ?? 0,
     changed: () => {},
     async change(work) {
       const changes: StoreChange[] = [];
       const result = await work({ changes });
-      await store.persist(changes);
+      await store.persist([...changes, ...people.takeLearned().changes]);
+      people.settle();
       return result;
     },
   };

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ConversationId, Seq } from "../../shared/ids.ts";
+import { ConversationId, Seq, UserId } from "../../shared/ids.ts";
 import { beginArchive, decodeArchiveState, encodeArchiveState } from "../backup/archive.ts";
 import type { TransferOptions } from "../backup/transfer.ts";
 import { type Upload, uploadArchive } from "../backup/upload.ts";
@@ -16,7 +16,7 @@ export interface StoredUpload {
 }
 
 const Fields = v.object({
-  position: v.optional(v.object({ conversation: ConversationId, seq: Seq })),
+  position: v.optional(v.union([v.object({ user: UserId }), v.object({ conversation: ConversationId, seq: Seq })])),
   hasChunk: v.boolean(),
   hasEnvelope: v.boolean(),
 });

@@ -6,6 +6,7 @@ import type { Bytes } from "../identity/ed25519.ts";
 import { type HistoryDevice, putRecord } from "./device.ts";
 import { importPage } from "./import-page.ts";
 import { decodePage } from "./page.ts";
+import { decodePins } from "./pins-page.ts";
 
 export interface ArchiveToTake {
   readonly archive: ArchiveId;
@@ -45,7 +46,9 @@ async function takeChunk(
   state: ArchiveState,
 ): Promise<void> {
   const pages = records.map(decodePage).filter((page) => page !== undefined);
+  const pins = records.flatMap((record) => decodePins(record) ?? []);
   await device.change(async ({ changes }) => {
+    for (const [user, pin] of pins) device.people.recall(user, pin);
     for (const page of pages) changes.push(...(await importPage(page, device)));
     changes.push({ type: "record", key: progressOf(archive), value: encodeArchiveState(state) });
   });

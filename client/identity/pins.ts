@@ -27,12 +27,16 @@ export interface Pin {
   readonly since: number;
   /** When the two people compared safety numbers; absent if they never did for this key. */
   readonly verifiedAt?: number;
+  /** An earlier key was compared, and this one was neither compared nor accepted. */
+  readonly isUnconfirmed?: true;
   /** Keys before this one, whose change has been shown: devices that they certified may stay in groups for a while. */
   readonly former?: readonly FormerKey[];
 }
 
 interface FormerKey {
   readonly accountKey: Uint8Array;
+  /** The two people had compared it. */
+  readonly wasVerified?: true;
   /** Ms since 1970; after that it is a stranger's. */
   readonly until: number;
 }
@@ -41,8 +45,6 @@ export interface Expectation {
   /** Whose device it has to be, and which; absent if it may be anybody's, or any. */
   readonly user?: UserId;
   readonly device?: DeviceId;
-  /** A changed key is shown either way: `follow` takes it for theirs at once, `ask` only after {@link acceptKey}. */
-  readonly policy: "follow" | "ask";
   readonly now: number;
 }
 
@@ -64,10 +66,13 @@ export interface KeyChange {
   readonly wasVerified: boolean;
 }
 
-/** One's own account key never changes by what others say: whoever shows another one is no device of this account. */
+/**
+ * A changed key is taken for theirs at once, and shown; {@link maySealFor} says what may be said to it. One's own account key
+ * never changes by what others say: whoever shows another one is no device of this account.
+ */
 export function judge({ own, others }: Pins, certificate: Certificate, expected: Expectation): Judgement {
   const { user, device, accountKey } = certificate;
-  const { policy, now } = expected;
+  const { now } = expected;
   if (user !== (expected.user ?? user) || device !== (expected.device ?? device)) return { ok: false };
   const pin = { accountKey, since: now };
   const pinned: Pin | undefined = user === own.user ? { ...own, since: now } : others.get(user);
@@ -75,23 +80,40 @@ export function judge({ own, others }: Pins, certificate: Certificate, expected:
   if (isSameKey(pinned.accountKey, accountKey) || isFormer(pinned, accountKey, now)) return { ok: true };
   const wasVerified = pinned.verifiedAt !== undefined;
   const change = { user, oldKey: pinned.accountKey, newKey: accountKey, at: now, wasVerified };
-  const following = { ...pin, former: withFormer(pinned, now) };
-  return policy === "follow" && user !== own.user ? { ok: true, pin: following, change } : { ok: false, change };
+  if (user === own.user) return { ok: false, change };
+  const isUnconfirmed = wasVerified || pinned.isUnconfirmed;
+  const following = { ...pin, ...(isUnconfirmed && { isUnconfirmed }), former: withFormer(pinned, now) };
+  return { ok: true, pin: following, change };
 }
 
 function isFormer({ former = [] }: Pin, accountKey: Uint8Array, now: number): boolean {
   return former.some((key) => now < key.until && isSameKey(key.accountKey, accountKey));
 }
 
-function withFormer({ accountKey, former = [] }: Pin, now: number): FormerKey[] {
-  const until = now + FORMER_KEY_MS;
-  return [{ accountKey, until }, ...former.filter((key) => now < key.until)].slice(0, MAX_FORMER_KEYS);
+/** The keys before one that takes this pin's place. */
+export function withFormer({ accountKey, verifiedAt, former = [] }: Pin, now: number): FormerKey[] {
+  const wasVerified = verifiedAt === undefined ? {} : { wasVerified: true as const };
+  const last = { accountKey, until: now + FORMER_KEY_MS, ...wasVerified };
+  return [last, ...former.filter((key) => now < key.until)].slice(0, MAX_FORMER_KEYS);
 }
 
-/** @returns the pin to be kept; undefined if this change is not the last any more, or is one's own account's */
-export function acceptKey({ others }: Pins, { user, oldKey, newKey }: KeyChange, now: number): Pin | undefined {
-  const pinned = others.get(user);
-  return pinned && isSameKey(pinned.accountKey, oldKey) ? { accountKey: newKey, since: now } : undefined;
+/**
+ * Whether something may be said to a device of theirs. Of people with whom a safety number was compared, only to devices under
+ * a key that was. Under one that was compared before it they may be as well: for a while, and once the newer one was compared
+ * until a device of theirs takes them out, for nobody else can, and none comes where nothing is said.
+ */
+export function maySealFor(pin: Pin, accountKey: Uint8Array, now: number): boolean {
+  const { verifiedAt, isUnconfirmed, former = [] } = pin;
+  if (verifiedAt === undefined && !isUnconfirmed) return true;
+  if (verifiedAt !== undefined && isSameKey(pin.accountKey, accountKey)) return true;
+  return former.some(
+    (key) => key.wasVerified && (verifiedAt !== undefined || now < key.until) && isSameKey(key.accountKey, accountKey),
+  );
+}
+
+/** As if the two had never compared a key: what is theirs is taken for theirs, as with anybody. */
+export function acceptKey({ verifiedAt: _, isUnconfirmed: __, ...pin }: Pin): Pin {
+  return pin;
 }
 
 /**
@@ -101,20 +123,27 @@ export function acceptKey({ others }: Pins, { user, oldKey, newKey }: KeyChange,
  */
 export function markVerified({ others }: Pins, compared: Identity, now: number): Pin | undefined {
   const pinned = others.get(compared.user);
-  return pinned && isSameKey(pinned.accountKey, compared.accountKey) ? { ...pinned, verifiedAt: now } : undefined;
+  if (!pinned || !isSameKey(pinned.accountKey, compared.accountKey)) return undefined;
+  return { ...acceptKey(pinned), verifiedAt: now };
 }
 
+const StoredFormerKey = v.object({
+  accountKey: v.string(),
+  until: Time,
+  wasVerified: v.optional(v.literal(true)),
+});
 const StoredPin = v.object({
   accountKey: v.string(),
   since: Time,
   verifiedAt: v.optional(Time),
-  former: v.optional(v.array(v.object({ accountKey: v.string(), until: Time }))),
+  isUnconfirmed: v.optional(v.literal(true)),
+  former: v.optional(v.array(StoredFormerKey)),
 });
 
 /** For one record of a store. */
-export function encodePin({ accountKey, former, ...times }: Pin): Uint8Array {
+export function encodePin({ accountKey, former, ...rest }: Pin): Uint8Array {
   const keys = former?.map((key) => ({ ...key, accountKey: toBase64url(key.accountKey) }));
-  const stored = { accountKey: toBase64url(accountKey), ...times, ...(keys && { former: keys }) };
+  const stored = { accountKey: toBase64url(accountKey), ...rest, ...(keys && { former: keys }) };
   return new TextEncoder().encode(JSON.stringify(stored));
 }
 
@@ -122,15 +151,21 @@ export function encodePin({ accountKey, former, ...times }: Pin): Uint8Array {
 export function decodePin(bytes: Uint8Array): Pin {
   try {
     const stored = v.parse(StoredPin, JSON.parse(new TextDecoder().decode(bytes)));
-    const { since, verifiedAt, former } = stored;
+    const { since, verifiedAt, isUnconfirmed, former } = stored;
     return {
       ...{ accountKey: keyIn(stored), since },
       ...(verifiedAt !== undefined && { verifiedAt }),
-      ...(former && { former: former.map((key) => ({ accountKey: keyIn(key), until: key.until })) }),
+      ...(isUnconfirmed && { isUnconfirmed }),
+      ...(former && { former: former.map(formerIn) }),
     };
   } catch (cause) {
     throw new ChatError("store_failed", { cause });
   }
+}
+
+function formerIn(key: v.InferOutput<typeof StoredFormerKey>): FormerKey {
+  const { until, wasVerified } = key;
+  return { accountKey: keyIn(key), until, ...(wasVerified && { wasVerified }) };
 }
 
 function keyIn({ accountKey }: { readonly accountKey: string }): Uint8Array {

@@ -137,17 +137,17 @@ function membersOf(tree: RatchetTree): readonly MlsMember[] {
  * may be good for longer than agreed (§7.2).
  */
 function assertSoundTree(tree: RatchetTree): void {
-  const keys = new Set<string>();
-  const add = (key: Uint8Array) => {
+  const [hpkeKeys, signatureKeys] = [new Set<string>(), new Set<string>()];
+  const add = (key: Uint8Array, keys: Set<string>) => {
     const name = String.fromCharCode(...key);
     if (keys.has(name)) throw new MlsError("malformed");
     keys.add(name);
   };
   for (const node of tree) {
-    if (node?.nodeType === "parent") add(node.parent.hpkePublicKey);
+    if (node?.nodeType === "parent") add(node.parent.hpkePublicKey, hpkeKeys);
     if (node?.nodeType !== "leaf") continue;
-    add(node.leaf.hpkePublicKey);
-    add(node.leaf.signaturePublicKey);
+    add(node.leaf.hpkePublicKey, hpkeKeys);
+    add(node.leaf.signaturePublicKey, signatureKeys);
     if (node.leaf.leafNodeSource === "key_package") assertSpan(node.leaf.lifetime);
   }
 }

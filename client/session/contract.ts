@@ -52,7 +52,7 @@ export type SessionEvent =
   /** `sealed`: of the messages that the batch asked to seal, those that could be. */
   | { readonly type: "persisted"; readonly batch: number; readonly sealed: readonly SealedMessage[] }
   | { readonly type: "persist_failed"; readonly batch: number }
-  /** What could not be sealed there before may be sealed now: this device has become a member of the group. */
+  /** What could not be sealed there before may be sealed now: this device is a member, or whom it waited for is confirmed. */
   | { readonly type: "sealable"; readonly conversation: ConversationId }
   /** What could not be sealed there never can: it fails. */
   | { readonly type: "unsendable"; readonly conversation: ConversationId; readonly code: SessionErrorCode };

@@ -49,7 +49,7 @@ export interface SessionState {
   readonly ready: readonly ConversationId[];
   /** Until when a conversation waits after a refusal. */
   readonly paused: ReadonlyMap<ConversationId, number>;
-  /** Conversations in which nothing can be sealed: this device is no member of their group, or not yet. */
+  /** Conversations in which nothing can be sealed: this device is no member of their group, or it waits for somebody's key. */
   readonly unsealable: ReadonlySet<ConversationId>;
   /** How often in a row something was sealed in an epoch that was over. */
   readonly staleness: ReadonlyMap<ConversationId, number>;

@@ -1,14 +1,18 @@
+import { type GroupInfo, signGroupInfo } from "ts-mls/groupInfo.js";
+import { encodeMlsMessage } from "ts-mls/message.js";
 import { ulid } from "ulid";
 import { type AccountKey, makeAccountKey } from "../../client/identity/account-key.ts";
 import { makeDeviceKeys } from "../../client/identity/device-keys.ts";
-import type { DeviceKeys } from "../../client/mls/mls.ts";
+import type { DeviceKeys, MadeCommit } from "../../client/mls/mls.ts";
 import { createMls } from "../../client/mls/ts-mls.ts";
-import { submitCommit, uploadKeys } from "../../shared/api/encryption.ts";
+import { submitCommit, uploadKeys, viewGroup } from "../../shared/api/encryption.ts";
 import { toBase64url } from "../../shared/base64url.ts";
 import type { ConversationId, DeviceId, UserId } from "../../shared/ids.ts";
 import { KEY_PACKAGE_LIFETIME_MS } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
-import type { Http } from "./http.ts";
+import { cryptoOf } from "../../shared/mls/suites.ts";
+import { decodeMessage } from "../../shared/mls/wire.ts";
+import { type Answer, granted, type Http } from "./http.ts";
 
 /** In which what is sealed by `sealedBytes` is taken, once somebody has begun the group. */
 export const FIRST_EPOCH = 1;
@@ -19,9 +23,13 @@ interface Device {
   readonly accessToken: string;
 }
 
-const mls = createMls({ authenticate: async () => true });
+/** Believes everybody. */
+export const mls = createMls({ authenticate: async () => true });
 
-/** Begins the groups of conversations, with the beginner's own device alone: the server then takes what seems sealed. */
+/** What goes to the server with a commit. */
+export type Submitted = Pick<MadeCommit, "commit" | "groupInfo" | "tree">;
+
+/** Groups of conversations as devices begin and join them. */
 export class Groups {
   readonly #http: Http;
   readonly #accounts = new Map<UserId, Promise<AccountKey>>();
@@ -31,12 +39,40 @@ export class Groups {
     this.#http = http;
   }
 
+  /** With the beginner's own device alone: the server then takes what seems sealed. */
   async begin(owner: Device, conversation: ConversationId): Promise<void> {
+    await this.submit(owner, conversation, await this.found(owner, conversation));
+  }
+
+  /** The commit that would begin a conversation's group. */
+  async found(owner: Device, conversation: ConversationId): Promise<MadeCommit> {
     const keys = await this.#keysOf(owner);
-    const made = await mls.commit(await mls.create(groupIdOf(conversation), 1, keys, Date.now()), {});
+    return mls.commit(await mls.create(groupIdOf(conversation), 1, keys, Date.now()), {});
+  }
+
+  /** Into a group that has begun, with what the server gives for that. */
+  async join(owner: Device, conversation: ConversationId): Promise<MadeCommit> {
+    const asked = { token: owner.accessToken, params: { conversation } };
+    const { groupInfo = "", tree = "" } = await this.#http.get(viewGroup, asked);
+    const [info, nodes] = [groupInfo, tree].map((text) => new Uint8Array(Buffer.from(text, "base64url")));
+    const joined = await mls.joinExternally(info!, nodes!, await this.#keysOf(owner), Date.now());
+    granted(submitCommit, await this.submit(owner, conversation, joined));
+    return joined;
+  }
+
+  /** A group info that says something else, and is signed by whose it is: whoever has the key can sign anything. */
+  async resign(owner: Device, bytes: Uint8Array, change: (info: GroupInfo) => Partial<GroupInfo>): Promise<Uint8Array> {
+    const { groupInfo } = decodeMessage(bytes, ["mls_group_info"])!;
+    const { signature } = await cryptoOf(1);
+    const { privateKey } = await this.#keysOf(owner);
+    const signed = await signGroupInfo({ ...groupInfo, ...change(groupInfo) }, privateKey, signature);
+    return encodeMlsMessage({ version: "mls10", wireformat: "mls_group_info", groupInfo: signed });
+  }
+
+  submit(owner: Device, conversation: ConversationId, made: Submitted): Promise<Answer> {
     const [commit, groupInfo, tree] = [made.commit, made.groupInfo, made.tree].map(toBase64url);
-    const body = { id: ulid(), commit: commit!, groupInfo: groupInfo!, tree: tree!, after: 0 };
-    await this.#http.ask(submitCommit, { token: owner.accessToken, params: { conversation }, body });
+    const body = { id: ulid(), commit, groupInfo, tree, after: 0 };
+    return this.#http.ask(submitCommit, { token: owner.accessToken, params: { conversation }, body });
   }
 
   #keysOf(owner: Device): Promise<DeviceKeys> {

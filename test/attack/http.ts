@@ -3,6 +3,7 @@ import { request } from "node:http";
 import * as v from "valibot";
 import type { AnswerOf, Endpoint } from "../../shared/api/endpoint.ts";
 import { type ErrorCode, Problem } from "../../shared/errors.ts";
+import { Connections } from "./connections.ts";
 
 /** Every response of the whole run is counted here, those of set-up calls and refused upgrades too. */
 export class Tally {
@@ -36,31 +37,36 @@ export interface Asked {
 export class Http {
   readonly url: string;
   readonly tally: Tally;
+  readonly #connections = new Connections();
 
   constructor(url: string, tally: Tally) {
     this.url = url;
     this.tally = tally;
   }
 
-  async send(path: string, init: RequestInit = {}): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`, { redirect: "manual", ...init });
-    this.tally.count(`${init.method ?? "GET"} ${path}`, response.status);
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    return { status: response.status, headers: response.headers, text: new TextDecoder().decode(bytes), bytes };
+  send(path: string, init: RequestInit = {}): Promise<Answer> {
+    return this.#connections.use(async () => {
+      const response = await fetch(`${this.url}${path}`, { redirect: "manual", ...init });
+      this.tally.count(`${init.method ?? "GET"} ${path}`, response.status);
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      return { status: response.status, headers: response.headers, text: new TextDecoder().decode(bytes), bytes };
+    });
   }
 
   /** As it stands: nothing of the path is tidied up before it is sent. */
   sendAsIs(method: string, path: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
     const { hostname, port } = new URL(this.url);
-    return new Promise((settle, fail) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    return this.#connections.use(() => {
       const sent = request({ hostname, port, method, path, headers }, async (response) => {
         const bytes = Buffer.concat(await response.toArray());
         const status = response.statusCode ?? 0;
         this.tally.count(`${method} ${path}`, status);
-        settle({ status, headers: new Headers(headersOf(response.headers)), text: bytes.toString(), bytes });
+        resolve({ status, headers: new Headers(headersOf(response.headers)), text: bytes.toString(), bytes });
       });
-      sent.once("error", fail);
+      sent.once("error", reject);
       sent.end();
+      return promise;
     });
   }
 

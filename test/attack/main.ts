@@ -1,11 +1,12 @@
 // `npm run attack`: bad input and attacks against the running system, each with the answer that it must get.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { readOptions, wholeNumber } from "../../scripts/options.ts";
 import { archives } from "./archives.ts";
 import { authorisation } from "./authorisation.ts";
 import { blocking } from "./blocking.ts";
 import type { Case } from "./case.ts";
+import { commits } from "./commits.ts";
 import { Tally } from "./http.ts";
 import { identity } from "./identity.ts";
 import { injection } from "./injection.ts";
@@ -22,7 +23,7 @@ import { World } from "./world.ts";
 
 const CASE_TIMEOUT_MS = 180_000;
 
-const help = `usage: npm run attack [-- options]
+const usage = `usage: npm run attack [-- options]
 
   --only TEXT  the cases with this text in their group or title; upper and lower case are the same
   --trials N   how often a device is revoked to see how long it lasts (100)
@@ -44,6 +45,7 @@ const all: readonly Case[] = [
   ...archives,
   ...blocking,
   ...keys,
+  ...commits,
   ...identity,
   ...injection,
   ...limits,
@@ -62,6 +64,8 @@ class Run {
   readonly tally = new Tally();
   readonly outcomes: Outcome[] = [];
   readonly figures: Record<string, number> = {};
+  #reloads = 0;
+  #hasEnded = false;
   readonly #trials: number;
   readonly #progress: (line: string) => void;
 
@@ -88,6 +92,8 @@ class Run {
       await this.#playAll(world, cases);
       Object.assign(this.figures, world.figures);
     } finally {
+      this.#reloads += world.reloads;
+      this.#hasEnded ||= world.hasEnded;
       await world.stop();
     }
   }
@@ -121,6 +127,8 @@ class Run {
       serverErrors: this.tally.serverErrors.length,
       responses: this.tally.responses,
       ...this.figures,
+      ...(this.#reloads > 0 && { reloads: this.#reloads }),
+      ...(this.#hasEnded && { hasEnded: true }),
       seconds,
       unexpected: unexpected.map(({ group, title, reason }) => ({ group, title, reason })),
       ...(this.tally.serverErrors.length > 0 && { serverErrorsAt: this.tally.serverErrors.slice(0, 20) }),
@@ -132,34 +140,33 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message.replace(/\s+/g, " ").slice(0, 600) : String(error);
 }
 
+const options = {
+  only: { type: "string", default: "" },
+  trials: { type: "string", default: "100" },
+  json: { type: "boolean", default: false },
+} as const;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string", default: "" },
-      trials: { type: "string", default: "100" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return console.log(help);
+  const { wanted, trials, json } = readOptions(usage, options, (values) => ({
+    wanted: casesWith(values.only),
+    trials: wholeNumber("--trials", values.trials, 1),
+    json: values.json,
+  }));
   // Exit listeners run only at an orderly end; they end the systems too.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(130));
-  const wanted = all.filter(({ group, title }) =>
-    `${group}: ${title}`.toLowerCase().includes(values.only.toLowerCase()),
-  );
-  if (wanted.length === 0) throw new Error(`No case has "${values.only}" in its group or title.`);
   const began = performance.now();
-  const run = new Run(trialsOf(values.trials), values.json ? () => {} : console.log);
+  const run = new Run(trials, json ? () => {} : console.log);
   await run.play(wanted);
   const report = run.report(Math.round((performance.now() - began) / 1_000));
-  print(report, values.json);
+  print(report, json);
   process.exitCode = report.unexpected.length === 0 && report.serverErrors === 0 ? 0 : 1;
 }
 
-function trialsOf(text: string): number {
-  const trials = Number(text);
-  if (!/^\d+$/.test(text) || trials < 1) throw new Error(`--trials takes a whole number from 1, not "${text}".`);
-  return trials;
+/** @throws Error, if none has */
+function casesWith(text: string): Case[] {
+  const found = all.filter(({ group, title }) => `${group}: ${title}`.toLowerCase().includes(text.toLowerCase()));
+  if (found.length === 0) throw new Error(`No case has "${text}" in its group or title.`);
+  return found;
 }
 
 function print(report: ReturnType<Run["report"]>, isJson: boolean): void {
@@ -168,6 +175,9 @@ function print(report: ReturnType<Run["report"]>, isJson: boolean): void {
   console.log();
   for (const { group, title, reason } of unexpected) console.log(`✗ ${group}: ${title}\n    ${reason}`);
   for (const at of serverErrorsAt ?? []) console.log(`above 499: ${at}`);
+  if (report.hasEnded) console.log("The system ended by itself, and everything after that failed.");
+  if (report.reloads)
+    console.log("The source was changed meanwhile, and the system began anew: cases fail by that alone.");
   console.log(
     Object.entries(figures)
       .map(([name, value]) => `${name} ${value}`)

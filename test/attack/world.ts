@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CodeReceiver } from "../../scripts/code-receiver.ts";
@@ -46,8 +46,11 @@ export class World {
   /** What cases have measured, for the report. */
   readonly figures: Record<string, number> = {};
   readonly stateDir: string;
+  /** Without being told to: what is asked after that fails. */
+  hasEnded = false;
   readonly #system: System;
   #people = 0;
+  #isStopping = false;
 
   private constructor(system: System, codes: CodeReceiver, tokenKeys: string, stateDir: string, options: WorldOptions) {
     this.#system = system;
@@ -57,6 +60,9 @@ export class World {
     this.trials = options.trials;
     this.http = new Http(system.url, options.tally);
     this.groups = new Groups(this.http);
+    void system.ended.then(() => {
+      this.hasEnded = !this.#isStopping;
+    });
   }
 
   static async start(options: WorldOptions): Promise<World> {
@@ -75,7 +81,13 @@ export class World {
     return this.#system.logFile;
   }
 
+  /** How often the system began anew because its source was changed: that closes sockets, and answers without a code. */
+  get reloads(): number {
+    return readFileSync(this.logFile, "utf8").split("Reloading local server").length - 1;
+  }
+
   async stop(): Promise<void> {
+    this.#isStopping = true;
     await this.#system.stop();
     await this.codes.stop();
   }

@@ -113,6 +113,7 @@ export class App implements DeviceEnd {
           accountKey,
           session: this.#session(state),
           noticed: (noticed) => this.#noticed(noticed),
+          held: () => {},
           keyChanged: ({ user }) => this.#world.problem(`${this.name} sees another account key of ${short(user)}`),
         });
       } catch (error) {

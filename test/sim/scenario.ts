@@ -89,7 +89,7 @@ export class Scenario {
     const devices = this.#world.devicesOf(people[0]?.user ?? "");
     this.#hasFounded = this.#world.membersOf(group.id).length > 0;
     if (this.#hasFounded || devices.some(({ wishes }) => wishes.has(FOUNDING))) return;
-    devices[0]?.want(FOUNDING, group.id, { add: group.members });
+    devices[0]?.want(FOUNDING, group.id, { isNew: true, add: group.members });
   }
 
   async #actAndPause(): Promise<void> {

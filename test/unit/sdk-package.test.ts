@@ -31,7 +31,8 @@ describe("a page that uses the SDK", { timeout: 60_000 }, () => {
   test("has the encryption in it, and what few need only on demand", () => {
     const hasPackage = (name: string) => bundle.inputs.some((input) => input.includes(`node_modules/${name}/`));
     expect(hasPackage("ts-mls")).toBe(true);
-    for (const name of ["hash-wasm", "minisearch", "jose", "libphonenumber-js"]) expect(hasPackage(name)).toBe(false);
+    const onDemand = ["hash-wasm", "@scure/bip39", "minisearch"];
+    for (const name of [...onDemand, "jose", "libphonenumber-js"]) expect(hasPackage(name)).toBe(false);
     expect(bundle.onDemand.size).toBeGreaterThan(2);
   });
 

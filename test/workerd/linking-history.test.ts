@@ -84,7 +84,7 @@ test("a device that is linked reads all that was said, and is told what comes", 
 
 test("who has lost their phone has everything again with the code", { timeout: 120_000 }, async () => {
   const { ada, grace, pair, group } = await scene();
-  const code = makeRecoveryCode();
+  const code = await makeRecoveryCode();
   await ada.chat.backup.create({ code });
   const { phone } = ada;
   await ada.chat[Symbol.asyncDispose]();
@@ -95,7 +95,7 @@ test("who has lost their phone has everything again with the code", { timeout: 1
   const signed = { url: HOST, store, deviceName: "New phone", revokeOthers: true };
   const account = await signIn({ ...signed, phone, code: codeShown(shown, phone) });
   vi.useRealTimers();
-  const wrong = restoreBackup({ account, store, code: makeRecoveryCode() });
+  const wrong = restoreBackup({ account, store, code: await makeRecoveryCode() });
   await expect(wrong).rejects.toMatchObject({ code: "wrong_code" });
   const accountKey = await restoreBackup({ account, store, code });
   const fresh = await start({ account, store }, { accountKey });

@@ -101,7 +101,7 @@ test("R11 nothing that people say, no name of a file and no key is anywhere on t
   await say(ada, group, text(secret("a group's text")));
   grace.chat.connection.open();
   await expect.poll(() => said(grace.chat, group), { timeout: 10_000 }).toBeGreaterThan(1);
-  const code = makeRecoveryCode();
+  const code = await makeRecoveryCode();
   await ada.chat.backup.create({ code });
   secrets.set("a recovery code", bytesOf(code));
   for (const [name, key] of await privateKeysOf(ada)) secrets.set(name, key);
