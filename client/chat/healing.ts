@@ -1,5 +1,5 @@
 import { fromBase64url, toBase64url } from "../../shared/base64url.ts";
-import { type ConversationId, type MessageId, messageTime, type UserId } from "../../shared/ids.ts";
+import type { ConversationId, MessageId, UserId } from "../../shared/ids.ts";
 import {
   ANSWER_WITHIN_MS,
   ASK_AFTER_MS,
@@ -131,8 +131,8 @@ export class Healing {
     const { conversation, id, seq, user, at, content } = message;
     if (user !== account.user || seq === undefined || isNotSaid(message) || at > askedAt) return false;
     if (seq <= (await encryption.writer.keys(conversation)).joinedAt) return false;
-    // Whoever they seem to be since then was not there: the server may say of anybody that they are. Both by devices' clocks.
-    if ((this.#engine.authenticator.pin(asker)?.since ?? 0) > messageTime(id)) return false;
+    // Whoever they seem to be since then was not there: the server may say of anybody that they are.
+    if ((this.#engine.authenticator.pin(asker)?.since ?? 0) > at) return false;
     if ((expiresAt(readContent(content), at) ?? Number.POSITIVE_INFINITY) <= now) return false;
     for (let after = seq; ; ) {
       const page = await store.scan(conversation, after, MAX_PAGE_ENTRIES);
