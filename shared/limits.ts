@@ -74,7 +74,7 @@ export const TYPING_INTERVAL_MS = 2_500;
 // Encryption
 /** Commits, Welcomes and trees up to this size stand in the conversation's object, larger ones in the file store. */
 export const MAX_INLINE_GROUP_BYTES = 64 * 1024;
-/** A request that hands in a commit, with Welcome, group info and tree, in base64url. */
+/** A request that hands in a commit, with Welcome and group info, in base64url. */
 export const MAX_COMMIT_REQUEST_BYTES = 4 * 1024 * 1024;
 /** The parts of a commit that are read whole, of their own sizes: what they say costs many times the memory that it takes. */
 export const MAX_GROUP_INFO_BYTES = 32 * 1024;

@@ -8,7 +8,6 @@ import {
   MAX_BODY_BYTES,
   MAX_DEVICE_NAME_CHARS,
   MAX_KEY_PACKAGES_PER_UPLOAD,
-  MAX_LEAVES_PER_GROUP,
   MAX_PAGE_ENTRIES,
   MAX_REMOVES_PER_COMMIT,
   type PersonBucket,
@@ -147,10 +146,6 @@ export type Suite = v.InferOutput<typeof Suite>;
 export const LeafOwner = v.object({ user: UserId, device: DeviceId });
 export type LeafOwner = v.InferOutput<typeof LeafOwner>;
 
-/** SHA-256 of a leaf node (RFC 9420 §7.2), base64url: by it a leaf is known again. */
-const LeafDigest = v.pipe(v.string(), v.regex(/^[\w-]{43}$/));
-const AddedLeaf = v.object({ ...LeafOwner.entries, digest: LeafDigest });
-
 /**
  * A commit (RFC 9420 §12.4), read by the gateway. It is taken if its epoch is the conversation's and its changes are the
  * caller's to make; the first one, of epoch 0, begins the group. The same id again is answered as before.
@@ -163,22 +158,16 @@ export const SubmitCommit = v.object({
   epoch: Cursor,
   /** The committer's leaf; null: the device joins by it (an external commit, RFC 9420 §12.4.3.2). */
   leaf: v.nullable(Cursor),
-  /** What the committer's leaf is from now on. */
-  own: LeafDigest,
-  adds: v.pipe(v.array(AddedLeaf), v.maxLength(MAX_ADDS_PER_COMMIT)),
+  adds: v.pipe(v.array(LeafOwner), v.maxLength(MAX_ADDS_PER_COMMIT)),
   /** Leaves. */
   removes: v.pipe(v.array(Cursor), v.maxLength(MAX_REMOVES_PER_COMMIT)),
-  /** Of the group info and the tree, both verified but for leaves that were there before. */
-  suite: Suite,
-  /** By index, as the tree has them; null where one is blank. */
-  leaves: v.pipe(v.array(v.nullable(LeafDigest)), v.maxLength(MAX_LEAVES_PER_GROUP)),
   /** What the log gets: the commit, or a reference to it where it is too large for a frame. */
   body,
   /** The commit itself, where the log has a reference. */
   commit: v.optional(Stored),
-  /** Of the next epoch. */
-  groupInfo: Stored,
-  tree: Stored,
+  /** Of the next epoch. Absent where the gateway found the conversation in another one, so that the commit cannot hold. */
+  groupInfo: v.optional(Stored),
+  tree: v.optional(Stored),
   /** For those who are added. */
   welcome: v.optional(Stored),
   /** What the device has: a refusal brings what it has missed. */
@@ -206,9 +195,8 @@ export type ReadGroupReply =
       epoch: number;
       /** Where the commit that began this epoch stands. */
       seq: Seq;
-      /** Absent until the next commit where they named somebody who was erased since. */
-      groupInfo?: Stored;
-      tree?: Stored;
+      groupInfo: Stored;
+      tree: Stored;
       /** By leaf; null where one is blank, or nobody's. */
       leaves: (LeafOwner | null)[];
       /** Leaves of people who were erased. */

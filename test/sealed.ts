@@ -1,4 +1,3 @@
-import { type Leaf, leavesAfter, type OwnedLeaf } from "../durable-objects/conversation/roster.ts";
 import { groupIdOf, readFraming } from "../shared/mls/framing.ts";
 import type { LeafOwner, SubmitCommit } from "../shared/rpc.ts";
 
@@ -46,43 +45,28 @@ export function foundingCommit(
   others: readonly LeafOwner[],
   id: string,
 ): SubmitCommit {
-  return commit(conversation, maker, { id, epoch: 0, leaf: 0, adds: others, before: [leafOf(maker)] });
+  return commit(conversation, maker, {
+    id,
+    epoch: 0,
+    leaf: 0,
+    adds: others.map(({ user, device }) => ({ user, device })),
+  });
 }
-
-/** What a commit changes, beside who makes it. */
-export type CommitChange = Pick<SubmitCommit, "epoch" | "leaf"> &
-  Partial<Omit<SubmitCommit, "epoch" | "leaf" | "adds">> & {
-    readonly adds?: readonly LeafOwner[];
-    /** The group's leaves until then: from them follow those after it. */
-    readonly before?: readonly Leaf[];
-  };
 
 /** Any commit: what is not said changes nothing. */
 export function commit(
   conversation: string,
   { user, device }: LeafOwner,
-  { before = [], ...change }: CommitChange & Pick<SubmitCommit, "id">,
+  change: Pick<SubmitCommit, "id" | "epoch" | "leaf"> & Partial<SubmitCommit>,
 ): SubmitCommit {
-  const adds = (change.adds ?? []).map(leafOf);
-  const made = { user, device, own: leafOf({ user, device }).digest, removes: [], ...change, adds };
   const about = `epoch ${change.epoch} of ${conversation}, by ${device}`;
   const bytes = (text: string) => new Uint8Array(new TextEncoder().encode(`${text} after ${about}`));
   return {
-    ...{ after: 0, requestId: "r", suite: 1, leaves: digestsOf(leavesAfter(before, made)) },
+    ...{ user, device, adds: [], removes: [], after: 0, requestId: "r" },
     ...{ body: commitBytes(`commit in ${about}`), groupInfo: bytes("group info"), tree: bytes("tree") },
-    ...(adds.length > 0 && { welcome: bytes("welcome") }),
-    ...made,
+    ...(change.adds && change.adds.length > 0 && { welcome: bytes("welcome") }),
+    ...change,
   };
-}
-
-/** As the server knows it, by a digest that names nobody. It stays the same over commits, which tell nothing of the devices of a test. */
-function leafOf({ user, device }: LeafOwner): OwnedLeaf {
-  return { user, device, digest: [...device].reverse().join("").padEnd(43, "-") };
-}
-
-/** Also where a commit is nonsense and leaves holes. */
-function digestsOf(leaves: readonly Leaf[]): (string | null)[] {
-  return Array.from(leaves, (leaf) => leaf?.digest ?? null);
 }
 
 /** Where the payload begins: behind version, wire format, group id with its length, epoch and content type. */

@@ -5,7 +5,8 @@ import type { DeviceKeys, Group, MadeCommit, MadeKeyPackage, Suite } from "../..
 import { createMls } from "../../client/mls/ts-mls.ts";
 import { KEY_PACKAGE_LIFETIME_MS, MAX_ADDS_PER_COMMIT } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
-import { readSubmission } from "../../workers/gateway/encryption/read-submission.ts";
+import { type Entrance, treeAfter } from "../../workers/gateway/encryption/group-after.ts";
+import { readCommit } from "../../workers/gateway/encryption/read-commit.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 const BODY_BYTES = 1024;
@@ -104,11 +105,16 @@ async function measurePair(pair: Pair, suite: Suite, watch: Stopwatch) {
 /** @returns the commit's size */
 async function commit(pair: Pair, watch: Stopwatch, opening: string): Promise<number> {
   const made = await watch.time("commit", () => mls.commit(pair.committer, {}));
-  await watch.time("gatewayReads", () => readSubmission(made, conversation, pair.first));
+  await watch.time("gatewayFollows", () => follow(pair.standing, made, pair.first));
   const opened = await watch.time(opening, () => mls.open(pair.reader, made.commit));
   if (opened.kind !== "commit") throw new Error(opened.kind);
   Object.assign(pair, { committer: made.group, reader: opened.group, standing: made });
   return made.commit.byteLength;
+}
+
+/** What the gateway does with a commit. */
+function follow(before: Entrance, made: MadeCommit, by: Owned): Promise<Uint8Array> {
+  return treeAfter(before, readCommit(made, conversation, by), made.groupInfo, conversation, Date.now());
 }
 
 /** @returns a message's size */
@@ -130,12 +136,12 @@ async function say(pair: Pair, watch: Stopwatch): Promise<number> {
 async function renew(pair: Pair, { keys }: Device): Promise<void> {
   const { groupInfo, tree } = pair.standing;
   const made = await mls.joinExternally(groupInfo, tree, keys, Date.now());
-  const follow = async (group: Group) => {
+  const open = async (group: Group) => {
     const opened = await mls.open(group, made.commit);
     if (opened.kind !== "commit") throw new Error(opened.kind);
     return opened.group;
   };
-  const [committer, reader] = [await follow(pair.committer), await follow(pair.reader)];
+  const [committer, reader] = [await open(pair.committer), await open(pair.reader)];
   Object.assign(pair, { committer, reader, standing: made });
 }
 

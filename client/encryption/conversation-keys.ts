@@ -128,9 +128,9 @@ async function loadPeople(store: Store, conversation: ConversationId): Promise<r
   return record && decodeRecord(PeopleFields, record).fields.people;
 }
 
-function encodePending(mls: Mls, { id, commit, groupInfo, tree, welcome, group }: PendingCommit): Uint8Array {
+function encodePending(mls: Mls, { id, commit, groupInfo, welcome, group }: PendingCommit): Uint8Array {
   const encoded = mls.encode(group);
-  const blobs = [commit, groupInfo, tree, encoded.ratchets, encoded.tree, ...(welcome ? [welcome] : [])];
+  const blobs = [commit, groupInfo, encoded.ratchets, encoded.tree, ...(welcome ? [welcome] : [])];
   return encodeRecord({ id }, blobs);
 }
 
@@ -138,8 +138,8 @@ async function loadPending(store: Store, mls: Mls, conversation: ConversationId)
   const record = await store.record(pendingOf(conversation));
   if (!record) return undefined;
   const { fields, blobs } = decodeRecord(PendingFields, record);
-  const [commit, groupInfo, tree, ratchets, groupTree, welcome] = blobs;
-  if (!commit || !groupInfo || !tree || !ratchets || !groupTree) throw new TypeError("no commit");
-  const group = mls.decode({ ratchets, tree: groupTree });
-  return { id: fields.id, commit, groupInfo, tree, welcome, group };
+  const [commit, groupInfo, ratchets, tree, welcome] = blobs;
+  if (!commit || !groupInfo || !ratchets || !tree) throw new TypeError("no commit");
+  const group = mls.decode({ ratchets, tree });
+  return { id: fields.id, commit, groupInfo, welcome, group };
 }

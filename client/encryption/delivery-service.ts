@@ -40,7 +40,6 @@ export interface SubmittedCommit {
   readonly id: MessageId;
   readonly commit: Uint8Array;
   readonly groupInfo: Uint8Array;
-  readonly tree: Uint8Array;
   readonly welcome: Uint8Array | undefined;
   /** What the device has of the conversation. */
   readonly after: Cursor;
@@ -60,9 +59,9 @@ export type CommitAnswer =
 export interface GroupOnServer {
   readonly epoch: number;
   readonly seq: Seq;
-  /** With these one joins from outside. If they named somebody who was removed, there are none until the next commit. */
-  readonly groupInfo?: Uint8Array;
-  readonly tree?: Uint8Array;
+  /** With these one joins from outside. */
+  readonly groupInfo: Uint8Array;
+  readonly tree: Uint8Array;
   /** Leaves of people who were removed and may not be named. */
   readonly orphans: readonly number[];
 }

@@ -22,8 +22,6 @@ interface Owned extends MlsMember {
   readonly certificate: Certificate;
 }
 
-type Entrance = Required<Omit<GroupOnServer, "seq" | "orphans">>;
-
 /** Makes groups, and changes of them out of what people wish; of those who do not fit into one commit the rest comes after it. */
 export class GroupBuilder {
   readonly #parts: MembershipParts;
@@ -67,7 +65,7 @@ export class GroupBuilder {
    */
   async joinFromOutside(
     conversation: ConversationId,
-    { groupInfo, tree, epoch }: Entrance,
+    { groupInfo, tree, epoch }: GroupOnServer,
     reached: number,
   ): Promise<MadeCommit> {
     const { keys, mls, session } = this.#parts;

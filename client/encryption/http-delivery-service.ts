@@ -46,8 +46,8 @@ export class HttpDeliveryService implements DeliveryService {
   }
 
   async submit(conversation: ConversationId, submitted: SubmittedCommit): Promise<CommitAnswer> {
-    const { id, commit, groupInfo, tree, welcome, after } = submitted;
-    const group = { commit: toBase64url(commit), groupInfo: toBase64url(groupInfo), tree: toBase64url(tree) };
+    const { id, commit, groupInfo, welcome, after } = submitted;
+    const group = { commit: toBase64url(commit), groupInfo: toBase64url(groupInfo) };
     const body = { id, ...group, ...(welcome && { welcome: toBase64url(welcome) }), after };
     const answer = await this.#session.call(api.submitCommit, { params: { conversation }, body });
     if (answer.accepted) return { accepted: true, seq: answer.seq };
@@ -57,9 +57,7 @@ export class HttpDeliveryService implements DeliveryService {
 
   async group(conversation: ConversationId): Promise<GroupOnServer | undefined> {
     const found = await orNothing(this.#session.call(api.viewGroup, { params: { conversation } }));
-    if (!found) return undefined;
-    const { groupInfo, tree, ...standing } = found;
-    return { ...standing, ...(groupInfo && tree && { groupInfo: bytes(groupInfo), tree: bytes(tree) }) };
+    return found && { ...found, groupInfo: bytes(found.groupInfo), tree: bytes(found.tree) };
   }
 
   async epoch(conversation: ConversationId, seq: number): Promise<EpochOnServer> {

@@ -169,11 +169,7 @@ export class Membership {
     // A Welcome may stand in the log, up to there; but whoever made that commit may have gone before anybody was told of it.
     if (!session.isCaughtUp || (isPatient && session.position(conversation) < standing.seq)) return false;
     if (keys.status === "removed") throw new ChatError("not_found");
-    const { groupInfo, tree, epoch } = standing;
-    // They named somebody who is removed: what the next commit of a member leaves is to be waited for.
-    if (!groupInfo || !tree) throw new ChatError("unavailable");
-    const entrance = { groupInfo, tree, epoch };
-    return this.#commit(conversation, ({ reached }) => this.#builder.joinFromOutside(conversation, entrance, reached));
+    return this.#commit(conversation, ({ reached }) => this.#builder.joinFromOutside(conversation, standing, reached));
   }
 
   /** Stores a commit that is to be submitted. @returns true: something has changed, in one way or another */

@@ -4,6 +4,7 @@ import { contramapBufferEncoders, encode } from "ts-mls/codec/tlsEncoder.js";
 import { type RatchetTree, ratchetTreeEncoder } from "ts-mls/ratchetTree.js";
 import { leafWidth, nodeToLeafIndex, toNodeIndex } from "ts-mls/treemath.js";
 import { MAX_KEY_PACKAGE_LIFETIME_MS } from "../../shared/limits.ts";
+import { hasUniqueKeys } from "../../shared/mls/unique-keys.ts";
 import { areEqual } from "../../shared/mls/wire.ts";
 import { memberIn } from "./member.ts";
 import { MlsError, type MlsMember, type Suite } from "./mls.ts";
@@ -132,23 +133,11 @@ function membersOf(tree: RatchetTree): readonly MlsMember[] {
   );
 }
 
-/**
- * What the library leaves unchecked after a commit: no key stands in a tree twice (RFC 9420 §7.3, §12.4.2), and no leaf
- * may be good for longer than agreed (§7.2).
- */
+/** What the library leaves unchecked after a commit: that no key stands in a tree twice, and no leaf is good for too long (§7.2). */
 function assertSoundTree(tree: RatchetTree): void {
-  const [hpkeKeys, signatureKeys] = [new Set<string>(), new Set<string>()];
-  const add = (key: Uint8Array, keys: Set<string>) => {
-    const name = String.fromCharCode(...key);
-    if (keys.has(name)) throw new MlsError("malformed");
-    keys.add(name);
-  };
+  if (!hasUniqueKeys(tree)) throw new MlsError("malformed");
   for (const node of tree) {
-    if (node?.nodeType === "parent") add(node.parent.hpkePublicKey, hpkeKeys);
-    if (node?.nodeType !== "leaf") continue;
-    add(node.leaf.hpkePublicKey, hpkeKeys);
-    add(node.leaf.signaturePublicKey, signatureKeys);
-    if (node.leaf.leafNodeSource === "key_package") assertSpan(node.leaf.lifetime);
+    if (node?.nodeType === "leaf" && node.leaf.leafNodeSource === "key_package") assertSpan(node.leaf.lifetime);
   }
 }
 

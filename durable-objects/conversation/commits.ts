@@ -13,7 +13,7 @@ import type {
 import type { Group, GroupStore } from "./group-store.ts";
 import { readPage } from "./page.ts";
 import type { Placement } from "./placement.ts";
-import { checkChange, isOrphan, isOwned, type Leaf, type OwnedLeaf, type Roster, usersOf } from "./roster.ts";
+import { checkChange, isOwned, type Leaf, type Roster, usersOf } from "./roster.ts";
 import { endMembership, type Member, newMember, type State, wasMember } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
 
@@ -25,6 +25,9 @@ type Outcome =
   /** It brings in people of whom nobody knows whether they exist. */
   | { readonly type: "ask"; readonly users: UserId[] }
   | Taken;
+
+/** What may hold, if it is of the epoch. */
+type Takeable = SubmitCommit & { readonly groupInfo: Stored; readonly tree: Stored };
 
 /** It holds: the entry has still to be written to the log, with the state. */
 export interface Taken {
@@ -59,12 +62,14 @@ export class Commits {
       const entry = isAnybodys ? undefined : this.#placement.repeatedCommit(args.user, args, now);
       if (entry) return { type: "known", entry };
       if (!isNew && args.epoch !== this.#state.epoch) return { type: "refused", reply: this.#missed(args) };
+      const { groupInfo, tree } = args;
+      // Since the gateway has looked the conversation has come to this epoch.
+      if (!groupInfo || !tree) throw new Refusal("unavailable");
       const group = this.#group();
       const roster = this.#roster(args, group);
       const leaves = checkChange(roster, args);
-      checkEntrance(args, leaves, group);
       const users = newcomers(roster, leaves).filter((user) => !registered.has(user));
-      return users.length > 0 ? { type: "ask", users } : this.#take(args, leaves, group, now);
+      return users.length > 0 ? { type: "ask", users } : this.#take({ ...args, groupInfo, tree }, leaves, group, now);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return { type: "refused", reply: refused(error) };
@@ -75,9 +80,10 @@ export class Commits {
   readGroup({ user }: ReadGroup): ReadGroupReply {
     const group = this.#state.members.has(user) ? this.#group() : undefined;
     if (!group || this.#state.epoch === null) return { ok: false, code: "not_found" };
-    const leaves = group.leaves.map((leaf) => (isOwned(leaf) ? { user: leaf.user, device: leaf.device } : null));
-    const orphans = group.leaves.flatMap((leaf, index) => (isOrphan(leaf) ? index : []));
-    return { ok: true, epoch: this.#state.epoch, seq: group.seq, ...group.entrance, leaves, orphans };
+    const { seq, groupInfo, tree } = group;
+    const leaves = group.leaves.map((leaf) => (isOwned(leaf) ? leaf : null));
+    const orphans = group.leaves.flatMap((leaf, index) => (leaf === "nobody" ? index : []));
+    return { ok: true, epoch: this.#state.epoch, seq, groupInfo, tree, leaves, orphans };
   }
 
   readEpoch({ user, seq }: ReadEpoch): ReadEpochReply {
@@ -89,7 +95,7 @@ export class Commits {
 
   /**
    * Somebody is erased who was in the group. Their leaves can be taken from the tree by a commit alone, so they stay as
-   * nobody's; what carries their certificate goes, but for commits, without which the others could not go on.
+   * nobody's; what carries their certificate goes, but for commits and that tree, without which the others could not go on.
    * @param before the first place that their time as a member had not to do with
    * @returns files that nothing refers to any more
    */
@@ -97,17 +103,18 @@ export class Commits {
     const group = this.#group();
     if (!group) return [];
     const dropped = this.#groups.dropTreesBefore(before).flatMap(({ welcome, tree }) => [welcome, tree]);
-    const isTheirs = (leaf: Leaf): leaf is OwnedLeaf => leaf?.user === user;
-    if (!group.leaves.some(isTheirs)) return fileNames(...dropped).filter((name) => name !== group.entrance?.tree);
-    const leaves = group.leaves.map((leaf) => (isTheirs(leaf) ? { user: null, digest: leaf.digest } : leaf));
-    this.#groups.saveGroup({ ...group, leaves, entrance: undefined });
-    this.#state.hasOrphans = true;
-    return fileNames(...dropped, group.entrance?.groupInfo, group.entrance?.tree);
+    const isTheirs = (leaf: Leaf) => isOwned(leaf) && leaf.user === user;
+    if (group.leaves.some(isTheirs)) {
+      const leaves = group.leaves.map((leaf) => (isTheirs(leaf) ? "nobody" : leaf));
+      this.#groups.saveGroup({ ...group, leaves });
+      this.#state.hasOrphans = true;
+    }
+    return fileNames(...dropped).filter((name) => name !== group.tree);
   }
 
   /** @param first the oldest place that is left in the log @returns files that nothing refers to any more */
   expire(first: Seq): string[] {
-    const tree = this.#group()?.entrance?.tree;
+    const tree = this.#group()?.tree;
     const dropped = this.#store.exists ? this.#groups.dropEpochsBefore(first) : [];
     return fileNames(...dropped.flatMap((epoch) => [epoch.commit, epoch.welcome, epoch.tree])).filter(
       (name) => name !== tree,
@@ -124,19 +131,19 @@ export class Commits {
     return { ok: false, code: "epoch_stale", epoch: this.#state.epoch, ...page };
   }
 
-  #roster({ user, device, own }: SubmitCommit, group: Group | undefined): Roster {
+  #roster({ user, device }: SubmitCommit, group: Group | undefined): Roster {
     const isDirect = this.#isDirect;
     const { members } = this.#state;
     if (group) return { isDirect, isNew: false, members, leaves: group.leaves };
     const founders = isDirect ? members : new Map([[user, newMember(0, "owner")]]);
-    return { isDirect, isNew: true, members: founders, leaves: [{ user, device, digest: own }] };
+    return { isDirect, isNew: true, members: founders, leaves: [{ user, device }] };
   }
 
-  #take(args: SubmitCommit, leaves: readonly Leaf[], group: Group | undefined, now: number): Taken {
+  #take(args: Takeable, leaves: readonly Leaf[], group: Group | undefined, now: number): Taken {
     const entry = this.#placement.take(args.user, args, now);
     const removed = this.#isDirect ? [] : this.#changeMembers(usersOf(leaves), entry, group === undefined);
     this.#state.epoch = args.epoch + 1;
-    this.#state.hasOrphans = leaves.some(isOrphan);
+    this.#state.hasOrphans = leaves.includes("nobody");
     return { type: "taken", entry, removed, files: this.#save(args, entry.seq, leaves, group) };
   }
 
@@ -153,26 +160,14 @@ export class Commits {
   }
 
   /** @returns files of the epoch before that nothing refers to any more */
-  #save(args: SubmitCommit, seq: Seq, leaves: readonly Leaf[], before: Group | undefined): string[] {
-    const { commit = null, suite, groupInfo, tree, welcome = null } = args;
+  #save(args: Takeable, seq: Seq, leaves: readonly Leaf[], before: Group | undefined): string[] {
+    const { commit = null, groupInfo, tree, welcome = null } = args;
     this.#store.initialise();
-    this.#groups.saveGroup({ seq, suite, leaves, entrance: { groupInfo, tree } });
+    this.#groups.saveGroup({ seq, leaves, groupInfo, tree });
     if (commit || welcome) this.#groups.addEpoch({ seq, commit, welcome, tree: welcome && tree });
     const kept = before && this.#groups.epoch(before.seq)?.tree;
-    return fileNames(before?.entrance?.groupInfo, before?.entrance?.tree).filter((name) => name !== kept);
+    return fileNames(before?.groupInfo, before?.tree).filter((name) => name !== kept);
   }
-}
-
-/**
- * What comes with a commit for those who join later has to be of this group, and its tree has to have the leaves that follow
- * from the commit: every one of them was verified when it came. @throws Refusal bad_frame
- */
-function checkEntrance(args: SubmitCommit, leaves: readonly Leaf[], before: Group | undefined): void {
-  const isSameSuite = before === undefined || args.suite === before.suite;
-  const isSameTree =
-    args.leaves.length === leaves.length &&
-    leaves.every((leaf, index) => (leaf?.digest ?? null) === args.leaves[index]);
-  if (!isSameSuite || !isSameTree) throw new Refusal("bad_frame");
 }
 
 /** Whom nothing here has named before. */

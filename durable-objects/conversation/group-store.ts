@@ -1,16 +1,16 @@
 import type { Seq } from "../../shared/ids.ts";
-import type { Stored, Suite } from "../../shared/rpc.ts";
+import type { Stored } from "../../shared/rpc.ts";
 import type { SqlRow, SqlValue, Storage } from "../runtime/storage.ts";
-import { isOwned, type Leaf } from "./roster.ts";
+import type { Leaf } from "./roster.ts";
 
 /** The group as it stands after its last commit. */
 export interface Group {
   /** Where that commit stands. */
   readonly seq: Seq;
-  readonly suite: Suite;
   readonly leaves: readonly Leaf[];
-  /** What somebody needs to join without help; undefined: it named somebody who was erased since. */
-  readonly entrance: { readonly groupInfo: Stored; readonly tree: Stored } | undefined;
+  /** What somebody needs to join without help. */
+  readonly groupInfo: Stored;
+  readonly tree: Stored;
 }
 
 /** What belongs to one commit and does not stand in the log, each as far as there is any. */
@@ -24,7 +24,7 @@ export interface Epoch {
 /** Columns without a type: bytes, or the name of a file. */
 export function createGroupTables(storage: Storage): void {
   storage.run(
-    "CREATE TABLE mls_group (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, suite INTEGER NOT NULL, leaves TEXT NOT NULL, info, tree)",
+    "CREATE TABLE mls_group (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, leaves TEXT NOT NULL, info NOT NULL, tree NOT NULL)",
   );
   storage.run("CREATE TABLE mls_epoch (seq INTEGER PRIMARY KEY, commit_body, welcome, tree)");
 }
@@ -38,18 +38,15 @@ export class GroupStore {
   }
 
   group(): Group | undefined {
-    const [row] = this.#storage.all<GroupRow>("SELECT seq, suite, leaves, info, tree FROM mls_group");
+    const [row] = this.#storage.all<GroupRow>("SELECT seq, leaves, info, tree FROM mls_group");
     if (!row) return undefined;
-    const { seq, suite, leaves, info, tree } = row;
-    const entrance = info === null || tree === null ? undefined : { groupInfo: info, tree };
-    return { seq, suite, leaves: unpackLeaves(leaves), entrance };
+    const { seq, leaves, info, tree } = row;
+    return { seq, leaves: unpackLeaves(leaves), groupInfo: info, tree };
   }
 
-  saveGroup({ seq, suite, leaves, entrance }: Group): void {
-    this.#storage.run(
-      "INSERT OR REPLACE INTO mls_group (id, seq, suite, leaves, info, tree) VALUES (1, ?, ?, ?, ?, ?)",
-      ...[seq, suite, packLeaves(leaves), entrance?.groupInfo ?? null, entrance?.tree ?? null],
-    );
+  saveGroup({ seq, leaves, groupInfo, tree }: Group): void {
+    const insert = "INSERT OR REPLACE INTO mls_group (id, seq, leaves, info, tree) VALUES (1, ?, ?, ?, ?)";
+    this.#storage.run(insert, seq, packLeaves(leaves), groupInfo, tree);
   }
 
   epoch(seq: Seq): Epoch | undefined {
@@ -84,19 +81,18 @@ export class GroupStore {
 
 interface GroupRow extends SqlRow {
   seq: Seq;
-  suite: Suite;
   leaves: string;
-  info: Stored | null;
-  tree: Stored | null;
+  info: Stored;
+  tree: Stored;
 }
 
-/** Of a large group there are thousands, so each is only as long as it has to be. */
-type PackedLeaf = [digest: string] | [digest: string, user: string, device: string] | null;
+/** Of a large group there are thousands, so each is only as long as it has to be: 0 is nobody's. */
+type PackedLeaf = [user: string, device: string] | 0 | null;
 
 function packLeaves(leaves: readonly Leaf[]): string {
   const packed = leaves.map((leaf): PackedLeaf => {
     if (leaf === null) return null;
-    return isOwned(leaf) ? [leaf.digest, leaf.user, leaf.device] : [leaf.digest];
+    return leaf === "nobody" ? 0 : [leaf.user, leaf.device];
   });
   return JSON.stringify(packed);
 }
@@ -104,7 +100,6 @@ function packLeaves(leaves: readonly Leaf[]): string {
 function unpackLeaves(text: string): Leaf[] {
   return (JSON.parse(text) as PackedLeaf[]).map((packed) => {
     if (packed === null) return null;
-    const [digest, user, device] = packed;
-    return user === undefined || device === undefined ? { digest, user: null } : { digest, user, device };
+    return packed === 0 ? "nobody" : { user: packed[0], device: packed[1] };
   });
 }

@@ -9,22 +9,11 @@ import {
 import type { LeafOwner, SubmitCommit } from "../../shared/rpc.ts";
 import type { Member } from "./state.ts";
 
-/** A leaf of the group's tree, and whose device it is. Blank: null. */
-export type Leaf = OwnedLeaf | Orphan | null;
-
-/** `digest`: SHA-256 of the leaf node, base64url. */
-export interface OwnedLeaf extends LeafOwner {
-  readonly digest: string;
-}
-
-/** Of somebody who was erased and may not be named. */
-interface Orphan {
-  readonly user: null;
-  readonly digest: string;
-}
+/** A leaf of the group's tree, by whose device it is. Blank: null. Of somebody who was erased and may not be named: "nobody". */
+export type Leaf = LeafOwner | "nobody" | null;
 
 /** What a commit changes, and who asks for it. */
-export type Change = Pick<SubmitCommit, "user" | "device" | "leaf" | "own" | "adds" | "removes">;
+export type Change = Pick<SubmitCommit, "user" | "device" | "leaf" | "adds" | "removes">;
 
 export interface Roster {
   readonly isDirect: boolean;
@@ -38,13 +27,11 @@ export interface Roster {
 /**
  * The leaves after a commit (RFC 9420 §12.4.2): removes apply first, then adds, each to the leftmost blank leaf or to a new
  * one on the right (§12.1.1); whoever joins by an external commit is added like that after its removes (§12.4.3.2).
- * The committer's own leaf is another one from then on (§12.4.1). Blank leaves at the right end are left out, for that is where
- * the tree is cut (§12.1.2) and where it would grow again.
+ * Blank leaves at the right end are left out, for that is where the tree is cut (§12.1.2) and where it would grow again.
  */
 export function leavesAfter(leaves: readonly Leaf[], change: Change): Leaf[] {
   const removed = new Set(change.removes);
-  const after = leaves.map((leaf, index) => (removed.has(index) ? null : leaf));
-  if (change.leaf !== null) after[change.leaf] = ownOf(change);
+  const after = leaves.map((owner, index) => (removed.has(index) ? null : owner));
   while (after.at(-1) === null) after.pop();
   for (const added of addedBy(change)) {
     const blank = after.indexOf(null);
@@ -63,9 +50,8 @@ export function checkChange(roster: Roster, change: Change): Leaf[] {
     new Set(change.removes).size === change.removes.length &&
     change.removes.every((index) => mayRemove(roster, change, roster.leaves[index] ?? null)) &&
     change.adds.every((added) => mayAdd(roster, change, added));
-  if (!isAllowed) throw new Refusal("not_allowed");
   const after = leavesAfter(roster.leaves, change);
-  if (!isWithinLimits(after, change)) throw new Refusal("not_allowed");
+  if (!isAllowed || !isWithinLimits(after, change)) throw new Refusal("not_allowed");
   return after;
 }
 
@@ -111,22 +97,14 @@ function isWithinLimits(leaves: readonly Leaf[], change: Change): boolean {
   );
 }
 
-function addedBy(change: Change): readonly OwnedLeaf[] {
-  return change.leaf === null ? [ownOf(change)] : change.adds;
-}
-
-function ownOf({ user, device, own }: Change): OwnedLeaf {
-  return { user, device, digest: own };
+function addedBy({ user, device, leaf, adds }: Change): readonly LeafOwner[] {
+  return leaf === null ? [{ user, device }] : adds;
 }
 
 function isPrivileged(member: Member | undefined): boolean {
   return member?.role === "owner" || member?.role === "admin";
 }
 
-export function isOwned(leaf: Leaf): leaf is OwnedLeaf {
-  return leaf !== null && leaf.user !== null;
-}
-
-export function isOrphan(leaf: Leaf): boolean {
-  return leaf !== null && leaf.user === null;
+export function isOwned(leaf: Leaf): leaf is LeafOwner {
+  return leaf !== null && leaf !== "nobody";
 }

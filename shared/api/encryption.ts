@@ -118,8 +118,6 @@ export const submitCommit = endpoint({
     commit: groupBytes,
     /** Of the next epoch, with the external public key and without the tree (RFC 9420 §12.4.3). */
     groupInfo: base64url(MAX_GROUP_INFO_BYTES),
-    /** The next epoch's ratchet tree (RFC 9420 §12.4.3.3). */
-    tree: groupBytes,
     welcome: v.optional(base64url(MAX_WELCOME_BYTES)),
     /** What the device has of the conversation. */
     after: Cursor,
@@ -151,9 +149,8 @@ export const viewGroup = endpoint({
   answer: v.object({
     epoch: Cursor,
     seq: Seq,
-    /** Absent until the next commit where they named somebody who was removed since. */
-    groupInfo: v.optional(v.string()),
-    tree: v.optional(v.string()),
+    groupInfo: v.string(),
+    tree: v.string(),
     /** Leaves of people who are removed and may not be named: any member's commit may remove them. */
     orphans: v.array(v.number()),
   }),

@@ -14,7 +14,7 @@ import { PING, PONG, SUBPROTOCOL, TICKET_PREFIX } from "./version.ts";
 const pinned = {
   subprotocol: "sandpiper.v1",
   wire: "ac56e93a972c988a15d78fd96c9c76105f199b473c342d89a27cf7a87d15c385",
-  calls: "44140a34213c986884ae1dd04158cbdac2e381ef8577dc122c5e0cb52e7bd623",
+  calls: "626165409907a5d81ed4594b9c037437d949d46d1f22bcff137e5d4990067fdb",
 };
 
 const wire = {

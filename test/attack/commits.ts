@@ -5,7 +5,6 @@ import { encodeMlsMessage } from "ts-mls/message.js";
 import type { Group, MadeCommit } from "../../client/mls/mls.ts";
 import { submitCommit } from "../../shared/api/encryption.ts";
 import { type ConversationId, directConversation } from "../../shared/ids.ts";
-import { MAX_LEAVES_PER_GROUP } from "../../shared/limits.ts";
 import { groupIdOf } from "../../shared/mls/framing.ts";
 import { decodeMessage } from "../../shared/mls/wire.ts";
 import { cases } from "./case.ts";
@@ -16,7 +15,6 @@ import type { Account, World } from "./world.ts";
 
 /** So long an answer may take at most, on a busy machine too. */
 const QUICK_MS = 2_000;
-const MILLION = 1_000_000;
 /** What members check of a commit and the server does not, by where its last byte lies, from the end; each behind its length. */
 const CHECKED = { "membership tag": 1, "confirmation tag": 1 + 33, signature: 1 + 33 + 33 };
 
@@ -73,21 +71,6 @@ function damaged(what: string, good: Uint8Array): Record<string, Uint8Array> {
 
 function as(part: keyof Submitted, all: Record<string, Uint8Array>): Record<string, Partial<Submitted>> {
   return Object.fromEntries(Object.entries(all).map(([what, bytes]) => [what, { [part]: bytes }]));
-}
-
-/** A vector of what is given (RFC 9420 §2.1.2). */
-function vector(...parts: readonly Uint8Array[]): Uint8Array {
-  const content = Buffer.concat(parts);
-  const isShort = content.byteLength < 0x4000;
-  const length = Buffer.alloc(isShort ? 2 : 4);
-  if (isShort) length.writeUInt16BE(0x4000 | content.byteLength);
-  else length.writeUInt32BE(0x8000_0000 + content.byteLength);
-  return Buffer.concat([length, content]);
-}
-
-/** The nodes of a tree, without their length. */
-function nodesOf(tree: Uint8Array): Uint8Array {
-  return tree.subarray([1, 2, 4][(tree[0] ?? 0) >> 6]);
 }
 
 /** The same commit, but for what it says that it changes. */
@@ -157,18 +140,7 @@ export const commits = cases("Groups", {
     });
   },
 
-  "a commit whose tree is junk": async (world) => {
-    const scene = await begin(world);
-    const { groupInfo, commit, tree } = scene.made;
-    await expectRefused(world, scene, {
-      ...as("tree", damaged("a tree", tree)),
-      "a tree of nothing": { tree: Buffer.from([0]) },
-      "a commit for a tree": { tree: commit },
-      "a group info for a tree": { tree: groupInfo },
-    });
-  },
-
-  "a commit with group info and tree of another group, of another's, or of another epoch": async (world) => {
+  "a commit with the group info of another group, of another's, or of another epoch": async (world) => {
     const scene = await begin(world);
     const { mallory, conversation, before, made } = scene;
     const [friend, stranger] = [await world.signUp(), await world.signUp()];
@@ -184,11 +156,7 @@ export const commits = cases("Groups", {
       "the epoch before": before,
       later,
     };
-    const forgeries = Object.entries(all).flatMap(([whose, { groupInfo, tree }]) => [
-      [`the group info: ${whose}`, { groupInfo }] as const,
-      [`the tree: ${whose}`, { tree }] as const,
-      [`both: ${whose}`, { groupInfo, tree }] as const,
-    ]);
+    const forgeries = Object.entries(all).map(([whose, { groupInfo }]) => [whose, { groupInfo }] as const);
     await expectRefused(world, scene, Object.fromEntries(forgeries));
   },
 
@@ -221,7 +189,9 @@ export const commits = cases("Groups", {
     await expectRefused(world, scene, Object.fromEntries(await Promise.all(signed)));
   },
 
-  "a commit with a tree in which somebody is missing whom it does not say that it removes": async (world) => {
+  "a commit with a group info of a tree in which somebody is missing whom it does not say that it removes": async (
+    world,
+  ) => {
     const [mallory, friend] = await world.friends();
     const conversation = directConversation(mallory.user, friend.user);
     const before = await world.groups.found(mallory, conversation);
@@ -236,24 +206,9 @@ export const commits = cases("Groups", {
       world,
       { mallory, conversation, before, made },
       {
-        "a group without the friend": { ...alone, commit: withoutProposals(alone.commit) },
+        "a group without the friend": { groupInfo: alone.groupInfo, commit: withoutProposals(alone.commit) },
       },
     );
-  },
-
-  "a commit with a tree of a million nodes without content": async (world) => {
-    const scene = await begin(world);
-    const nodes = nodesOf(scene.made.tree);
-    const blank = (count: number) => Buffer.alloc(count);
-    const parents = Buffer.alloc(5 * (MILLION / 2), Buffer.from([1, 2, 0, 0, 0]));
-    await expectRefused(world, scene, {
-      "a million blank nodes": { tree: vector(blank(MILLION)) },
-      "a million blank nodes behind the good ones": { tree: vector(nodes, blank(MILLION)) },
-      "as many blank nodes as a tree may have": { tree: vector(nodes, blank(2 * MAX_LEAVES_PER_GROUP - 2)) },
-      "half a million parents": { tree: vector(parents) },
-      "a million leaves": { tree: vector(Buffer.alloc(2 * MILLION, 1)) },
-      "a tree that says that it is a gigabyte": { tree: Buffer.concat([Buffer.from([0xbf, 0xff, 0xff, 0xff]), nodes]) },
-    });
   },
 
   "a commit that no member can read is taken, and whoever is in the group joins anew and writes": async (world) => {

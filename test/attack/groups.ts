@@ -27,7 +27,7 @@ interface Device {
 export const mls = createMls({ authenticate: async () => true });
 
 /** What goes to the server with a commit. */
-export type Submitted = Pick<MadeCommit, "commit" | "groupInfo" | "tree">;
+export type Submitted = Pick<MadeCommit, "commit" | "groupInfo">;
 
 /** Groups of conversations as devices begin and join them. */
 export class Groups {
@@ -53,7 +53,7 @@ export class Groups {
   /** Into a group that has begun, with what the server gives for that. */
   async join(owner: Device, conversation: ConversationId): Promise<MadeCommit> {
     const asked = { token: owner.accessToken, params: { conversation } };
-    const { groupInfo = "", tree = "" } = await this.#http.get(viewGroup, asked);
+    const { groupInfo, tree } = await this.#http.get(viewGroup, asked);
     const [info, nodes] = [groupInfo, tree].map((text) => new Uint8Array(Buffer.from(text, "base64url")));
     const joined = await mls.joinExternally(info!, nodes!, await this.#keysOf(owner), Date.now());
     granted(submitCommit, await this.submit(owner, conversation, joined));
@@ -70,8 +70,8 @@ export class Groups {
   }
 
   submit(owner: Device, conversation: ConversationId, made: Submitted): Promise<Answer> {
-    const [commit, groupInfo, tree] = [made.commit, made.groupInfo, made.tree].map(toBase64url);
-    const body = { id: ulid(), commit, groupInfo, tree, after: 0 };
+    const [commit, groupInfo] = [made.commit, made.groupInfo].map(toBase64url);
+    const body = { id: ulid(), commit, groupInfo, after: 0 };
     return this.#http.ask(submitCommit, { token: owner.accessToken, params: { conversation }, body });
   }
 

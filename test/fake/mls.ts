@@ -212,19 +212,13 @@ export class FakeMls implements Mls {
 /** What a server can read of a commit, as RFC 9420 §12.4 says it: by leaf and credential. */
 export function readCommit(commit: Uint8Array) {
   const { epoch, leaf, leaves, add, remove, external } = unframed<SaidCommit>(PUBLIC, commit);
-  const own = leaves[leaf];
-  if (!own) throw new MlsError("malformed");
-  const read = ({ credential, publicKey }: Said) => ({ credential: unhex(credential), key: publicKey });
-  return { epoch, leaf: external ? null : leaf, own: read(own), adds: external ? [] : add.map(read), remove };
+  const credentials = external ? [] : add.map(({ credential }) => unhex(credential));
+  return { epoch, leaf: external ? null : leaf, maker: unhex(leaves[leaf]?.credential ?? ""), credentials, remove };
 }
 
-/** What a server can read of what is handed in with it. */
-export function readEntrance(groupInfo: Uint8Array, tree: Uint8Array) {
-  const { suite } = unframed<SaidGroup>(GROUP_INFO, groupInfo);
-  const keys = decode<State["leaves"]>(tree).map((leaf) => leaf?.publicKey ?? null);
-  // Of a real tree that is cut off (RFC 9420 §7.8).
-  while (keys.at(-1) === null) keys.pop();
-  return { suite, keys };
+/** The tree after a commit. */
+export function treeIn(commit: Uint8Array): Uint8Array {
+  return encode(unframed<SaidCommit>(PUBLIC, commit).leaves);
 }
 
 /** Names the key that a message was sealed with. */

@@ -15,14 +15,18 @@ import type {
 import type { ReceivedMessage } from "../../client/session/contract.ts";
 import type { Connection, Transport, TransportListener } from "../../client/transport.ts";
 import { decodeCertificate } from "../../shared/certificate.ts";
+import { Refusal } from "../../shared/errors.ts";
 import { directMembers } from "../../shared/ids.ts";
 import { MAX_PAGE_ENTRIES } from "../../shared/limits.ts";
 import { readEpoch, readFraming } from "../../shared/mls/framing.ts";
 import { joinBodies, splitBodies } from "../../shared/protocol/codec.ts";
 import type { Alert, DownFrame } from "../../shared/protocol/down.ts";
 import type { UpFrame } from "../../shared/protocol/up.ts";
+import { type Entrance, treeAfter } from "../../workers/gateway/encryption/group-after.ts";
+import { readCommit } from "../../workers/gateway/encryption/read-commit.ts";
 import { FakeArchives } from "./archives.ts";
 import { type Approve, FakeDevices } from "./devices.ts";
+import { treeIn } from "./mls.ts";
 
 type Suite = 1 | 83;
 
@@ -30,8 +34,6 @@ interface Conversation {
   epoch: number | null;
   readonly log: ReceivedMessage[];
   group?: { readonly seq: number; readonly groupInfo: Uint8Array; readonly tree: Uint8Array };
-  /** Somebody whom its group info and tree name was removed: nobody is shown them. */
-  isEntranceGone?: boolean;
   readonly members: Set<string>;
   readonly epochs: Map<number, EpochOnServer>;
 }
@@ -46,6 +48,13 @@ interface Device {
 export interface Reader {
   suiteOf(keyPackage: Uint8Array): Suite;
   epochOf(commit: Uint8Array): number;
+  /** @param before undefined: the commit begins the group @throws ChatError */
+  treeAfter(
+    before: Entrance | undefined,
+    submitted: SubmittedCommit,
+    conversation: string,
+    caller: { readonly user: string; readonly device: string },
+  ): Promise<Uint8Array>;
   /** Whose each leaf is. */
   leavesOf(tree: Uint8Array): (string | undefined)[];
   /** Whose devices are in it. */
@@ -72,6 +81,7 @@ const mlsLeaves = (tree: Uint8Array) =>
 export const fakeReader: Reader = {
   suiteOf: (keyPackage) => JSON.parse(new TextDecoder().decode(keyPackage.subarray(4))).suite,
   epochOf: (commit) => readEpoch(commit) ?? 0,
+  treeAfter: async (_, { commit }) => treeIn(commit),
   leavesOf: fakeLeaves,
   usersOf: (tree) => usersOf(fakeLeaves(tree)),
 };
@@ -80,6 +90,14 @@ export const fakeReader: Reader = {
 export const mlsReader: Reader = {
   suiteOf: (keyPackage) => (read(keyPackage, "mls_key_package").keyPackage.cipherSuite.includes("XWING") ? 83 : 1),
   epochOf: (commit) => Number(read(commit, "mls_public_message").publicMessage.content.epoch),
+  treeAfter: async (before, submitted, conversation, caller) => {
+    try {
+      const read = readCommit(submitted, conversation, caller);
+      return await treeAfter(before, read, submitted.groupInfo, conversation, Date.now());
+    } catch (error) {
+      throw error instanceof Refusal ? new ChatError(error.code) : error;
+    }
+  },
   leavesOf: mlsLeaves,
   usersOf: (tree) => usersOf(mlsLeaves(tree)),
 };
@@ -161,7 +179,7 @@ export class FakeServer {
     this.accountKeys.delete(user);
     for (const [device, owner] of this.devices) if (owner.user === user) this.revoke(device);
     for (const conversation of this.conversations.values()) {
-      if (conversation.members.delete(user)) conversation.isEntranceGone = true;
+      conversation.members.delete(user);
     }
   }
 
@@ -294,14 +312,13 @@ export class FakeServer {
         const claimed = this.#claim(whose, suite, except);
         return this.tamper.claimed ? this.tamper.claimed(whose, claimed) : claimed;
       },
-      submit: async (id, commit) => this.#submit(user, device, id, commit),
+      submit: async (id, commit) =>
+        this.#submit(user, device, id, commit, await this.#treeAfter(user, device, id, commit)),
       group: async (id) => {
         const conversation = this.conversation(id);
         const { group, epoch, members } = conversation;
         if (!group || epoch === null || !members.has(user)) return undefined;
-        const { seq, ...entrance } = group;
-        const orphans = this.#orphansOf(conversation);
-        return { epoch, seq, orphans, ...(!conversation.isEntranceGone && entrance) };
+        return { epoch, ...group, orphans: this.#orphansOf(conversation) };
       },
       epoch: async (id, seq) => this.conversation(id).epochs.get(seq) ?? {},
       devices: async () => [...this.devices].flatMap(([id, owner]) => (owner.user === user ? [id] : [])),
@@ -346,7 +363,25 @@ export class FakeServer {
     return { packages, missing };
   }
 
-  #submit(user: string, device: string, id: string, submitted: SubmittedCommit): CommitAnswer {
+  /** Undefined: the conversation is in another epoch. */
+  async #treeAfter(
+    user: string,
+    device: string,
+    id: string,
+    submitted: SubmittedCommit,
+  ): Promise<Uint8Array | undefined> {
+    const { epoch, group } = this.conversation(id);
+    if (this.#reader.epochOf(submitted.commit) !== (epoch ?? 0)) return undefined;
+    return this.#reader.treeAfter(group, submitted, id, { user, device });
+  }
+
+  #submit(
+    user: string,
+    device: string,
+    id: string,
+    submitted: SubmittedCommit,
+    tree: Uint8Array | undefined,
+  ): CommitAnswer {
     const conversation = this.conversation(id);
     this.tamper.submit?.(submitted);
     if (conversation.members.size > 0 && !conversation.members.has(user)) throw new ChatError("not_found");
@@ -357,6 +392,7 @@ export class FakeServer {
       const missed = conversation.log.filter(({ seq }) => seq > submitted.after);
       return { accepted: false, epoch: conversation.epoch, missed, through: conversation.log.length };
     }
+    if (!tree) throw new ChatError("unavailable");
     conversation.epoch = epoch + 1;
     const entry = this.#place(conversation, {
       conversation: id,
@@ -365,9 +401,8 @@ export class FakeServer {
       device,
       body: submitted.commit,
     });
-    const { groupInfo, tree, welcome } = submitted;
+    const { groupInfo, welcome } = submitted;
     conversation.group = { seq: entry.seq, groupInfo, tree };
-    conversation.isEntranceGone = false;
     if (welcome) conversation.epochs.set(entry.seq, { welcome, tree });
     const named = [...this.#reader.usersOf(tree), ...directMembers(id)];
     const users = new Set(named.filter((each) => !this.#erased.has(each)));

@@ -1,3 +1,4 @@
+import type { Capabilities } from "ts-mls/capabilities.js";
 import type { ClientState } from "ts-mls/clientState.js";
 import type { Commit } from "ts-mls/commit.js";
 import { createCommit } from "ts-mls/createCommit.js";
@@ -87,6 +88,7 @@ interface Oddities {
   readonly crypto?: CiphersuiteImpl;
   readonly lifetime?: { notBefore: bigint; notAfter: bigint };
   readonly credential?: Parameters<typeof generateKeyPackageWithKey>[0];
+  readonly capabilities?: Partial<Capabilities>;
 }
 
 export async function craftKeyPackage(keys: DeviceKeys, odd: Oddities = {}): Promise<KeyPackage> {
@@ -106,6 +108,7 @@ export function craftKeyPackagePair(keys: DeviceKeys, odd: Oddities = {}): Promi
       extensions: [],
       proposals: [],
       credentials: ["basic", "x509"],
+      ...odd.capabilities,
     },
     odd.lifetime ?? seconds,
     [],

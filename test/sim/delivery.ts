@@ -28,11 +28,10 @@ import type {
   SubmitCommit,
   SubmitCommitReply,
 } from "../../shared/rpc.ts";
-import type { ReadSubmission } from "../../workers/gateway/encryption/read-submission.ts";
 import type { Callee, Calls } from "./calls.ts";
 import type { DeviceConfig } from "./device-book.ts";
 import type { Files } from "./files.ts";
-import type { MlsModule } from "./mls-module.ts";
+import type { MlsModule, ReadCommit } from "./mls-module.ts";
 import type { Platform } from "./platform.ts";
 
 /** What lies behind HTTP. */
@@ -105,9 +104,10 @@ export class Delivery implements DeliveryService {
 
   async submit(conversation: ConversationId, commit: SubmittedCommit): Promise<CommitAnswer> {
     const { user, device } = this.#line.config;
-    const read = await this.#gateway.mls.readSubmission(commit, conversation, { user, device });
-    const args = () => this.#submission(conversation, commit, read);
+    const read = this.#gateway.mls.read(commit, conversation, { user, device });
     this.#line.submits(conversation);
+    const tree = await this.#treeAfter(conversation, read);
+    const args = () => this.#submission(conversation, commit, read.change, tree);
     const reply = await this.#ask<SubmitCommitReply>(
       this.#gateway.conversation(conversation),
       "submitCommit",
@@ -129,9 +129,17 @@ export class Delivery implements DeliveryService {
     const { user } = this.#line.config;
     const reply = await this.#ask<ReadGroupReply>(this.#gateway.conversation(conversation), "readGroup", { user });
     if (!reply.ok) return undefined;
-    const [groupInfo, tree] = [reply.groupInfo, reply.tree].map((stored) => stored && this.#load(stored));
+    const [groupInfo, tree] = [this.#load(reply.groupInfo), this.#load(reply.tree)];
     const { epoch, seq, orphans } = reply;
-    return { epoch, seq, orphans, ...(groupInfo && tree && { groupInfo, tree }) };
+    return groupInfo && tree && { epoch, seq, orphans, groupInfo, tree };
+  }
+
+  /** Undefined: the conversation is in another epoch. */
+  async #treeAfter(conversation: ConversationId, { change, treeAfter }: ReadCommit): Promise<Uint8Array | undefined> {
+    const now = this.#platform.timeline.now;
+    if (change.epoch === 0 && change.leaf !== null) return treeAfter(undefined, now);
+    const standing = await this.group(conversation);
+    return standing?.epoch === change.epoch ? treeAfter(standing, now) : undefined;
   }
 
   async epoch(conversation: ConversationId, seq: number): Promise<EpochOnServer> {
@@ -159,19 +167,23 @@ export class Delivery implements DeliveryService {
     return left.map((kept) => ({ ...kept, oneTime: kept.oneTime + more }));
   }
 
-  #submission(conversation: ConversationId, commit: SubmittedCommit, read: ReadSubmission): SubmitCommit {
+  #submission(
+    conversation: ConversationId,
+    commit: SubmittedCommit,
+    change: ReadCommit["change"],
+    tree: Uint8Array | undefined,
+  ): SubmitCommit {
     const { user, device } = this.#line.config;
-    const { id, after, welcome, groupInfo, tree } = commit;
+    const { id, after, welcome, groupInfo } = commit;
     const requestId = `submit${this.#platform.random.between(0, 0xffff_ffff)}`;
     const store = (part: string, bytes: Uint8Array) => this.#store(`${conversation}/mls/${requestId}/${part}`, bytes);
     const isLarge = commit.commit.byteLength > this.#gateway.maxInlineBytes;
     const submitted = {
-      ...{ user, device, id, after, requestId, ...read },
+      ...{ user, device, id, after, requestId, ...change },
       body: isLarge ? encodeReference(commit.commit.byteLength, sha256(commit.commit)) : commit.commit,
-      ...(isLarge && { commit: store("commit", commit.commit) }),
-      groupInfo: store("group-info", groupInfo),
-      tree: store("tree", tree),
-      ...(welcome && { welcome: store("welcome", welcome) }),
+      ...(tree && isLarge && { commit: store("commit", commit.commit) }),
+      ...(tree && { groupInfo: store("group-info", groupInfo), tree: store("tree", tree) }),
+      ...(tree && welcome && { welcome: store("welcome", welcome) }),
     };
     this.#gateway.submitted(submitted);
     return submitted;

@@ -1,5 +1,4 @@
 import { GroupStore } from "../../durable-objects/conversation/group-store.ts";
-import { isOwned } from "../../durable-objects/conversation/roster.ts";
 import { decodeCertificate } from "../../shared/certificate.ts";
 import { type ConversationId, directConversation, directPeer } from "../../shared/ids.ts";
 import { IDLE_WARNING_MS, MAX_RECONCILIATION_DELAY_MS } from "../../shared/limits.ts";
@@ -114,7 +113,7 @@ export class Ending {
       const { epoch } = this.#invariants.stateOf(id);
       const group = epoch === null ? undefined : new GroupStore(storage).group();
       if (!group) continue;
-      const expected = group.leaves.map((leaf) => (leaf && isOwned(leaf) ? leaf.device : ""));
+      const expected = group.leaves.map((leaf) => (leaf === null || leaf === "nobody" ? "" : leaf.device));
       while (expected.at(-1) === "") expected.pop();
       const owed = this.#world.membersOf(id).flatMap((user) => this.#world.devicesOf(user));
       const present = owed.map(({ config }) => config.device).filter((device) => expected.includes(device));

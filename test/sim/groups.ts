@@ -1,4 +1,4 @@
-import { isOwned, type Leaf } from "../../durable-objects/conversation/roster.ts";
+import type { Leaf } from "../../durable-objects/conversation/roster.ts";
 import { type ConversationId, type DeviceId, directMembers, type UserId } from "../../shared/ids.ts";
 import type { LeafOwner, SubmitCommit } from "../../shared/rpc.ts";
 import type { TakenCommit } from "./conversation-host.ts";
@@ -31,7 +31,7 @@ export class Groups {
   changed(conversation: ConversationId, commit: TakenCommit, leaves: readonly Leaf[]): void {
     const entered = this.#entered.get(conversation) ?? new Map<DeviceId, Entered>();
     this.#entered.set(conversation, entered);
-    const owners = leaves.filter(isOwned);
+    const owners = leaves.filter((leaf) => leaf !== null && leaf !== "nobody");
     const now = new Map(owners.map((owner) => [owner.device, owner]));
     const isAnew = (device: DeviceId) => device === commit.device && this.#external.has(`${device} ${commit.id}`);
     for (const [device, owner] of [...entered]) {

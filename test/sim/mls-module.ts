@@ -4,21 +4,32 @@ import { decodeCertificate } from "../../shared/certificate.ts";
 import { Refusal } from "../../shared/errors.ts";
 import type { ConversationId } from "../../shared/ids.ts";
 import type { LeafOwner, SubmitCommit, Suite } from "../../shared/rpc.ts";
-import {
-  type GroupBytes,
-  type ReadSubmission,
-  readSubmission,
-} from "../../workers/gateway/encryption/read-submission.ts";
-import { FakeMls, keyOf, readCommit, readEntrance } from "../fake/mls.ts";
+import { type Entrance, treeAfter } from "../../workers/gateway/encryption/group-after.ts";
+import { readCommit } from "../../workers/gateway/encryption/read-commit.ts";
+import { FakeMls, keyOf, readCommit as readFakeCommit, treeIn } from "../fake/mls.ts";
 
 export type MlsKind = "fake" | "real";
+
+/** A commit as a device hands it in. */
+interface Handed {
+  readonly commit: Uint8Array;
+  readonly groupInfo: Uint8Array;
+  readonly welcome: Uint8Array | undefined;
+}
+
+/** What a gateway reads of it. */
+export interface ReadCommit {
+  readonly change: Pick<SubmitCommit, "epoch" | "leaf" | "adds" | "removes">;
+  /** @throws Refusal */
+  treeAfter(before: Entrance | undefined, now: number): Promise<Uint8Array>;
+}
 
 /** What devices seal and open with, and how a gateway reads it. */
 export interface MlsModule {
   /** @param random what the module would otherwise draw by itself */
   open(authenticate: Authenticate, random: () => number): Mls;
   /** @throws Refusal */
-  readSubmission(bytes: GroupBytes, conversation: ConversationId, caller: LeafOwner): Promise<ReadSubmission>;
+  read(handed: Handed, conversation: ConversationId, caller: LeafOwner): ReadCommit;
   inspect(keyPackage: Uint8Array, now: number): Promise<{ ref: string; suite: Suite; notAfter: number }>;
   /** Names the key that a message was sealed with; undefined if only its receivers know. */
   keyOf(message: Uint8Array): string | undefined;
@@ -29,14 +40,13 @@ const [anyFake, anyReal] = [new FakeMls({ authenticate: nobody }), createMls({ a
 
 const fake: MlsModule = {
   open: (authenticate, random) => new FakeMls({ authenticate, random }),
-  readSubmission: async ({ commit, welcome, groupInfo, tree }, _conversation, caller) => {
-    const { epoch, leaf, own, adds, remove } = readCommit(commit);
-    const { user, device, digest } = addedLeaf(own);
+  read: ({ commit, welcome }, _conversation, caller) => {
+    const { epoch, leaf, maker, credentials, remove } = readFakeCommit(commit);
+    const { user, device } = decodeCertificate(maker);
     if (user !== caller.user || device !== caller.device) throw new Refusal("not_allowed");
-    if ((welcome !== undefined) !== adds.length > 0) throw new Refusal("bad_frame");
-    const { suite, keys } = readEntrance(groupInfo, tree);
-    const leaves = keys.map((key) => key && digestOf(key));
-    return { epoch, leaf, own: digest, adds: adds.map(addedLeaf), removes: [...remove], suite, leaves };
+    if ((welcome !== undefined) !== credentials.length > 0) throw new Refusal("bad_frame");
+    const change = { epoch, leaf, adds: credentials.map(ownerOf), removes: [...remove] };
+    return { change, treeAfter: async () => treeIn(commit) };
   },
   inspect: (keyPackage, now) => anyFake.inspectKeyPackage(keyPackage, now),
   keyOf,
@@ -44,19 +54,19 @@ const fake: MlsModule = {
 
 const realModule: MlsModule = {
   open: (authenticate) => createMls({ authenticate }),
-  readSubmission: async (bytes, conversation, caller) => (await readSubmission(bytes, conversation, caller)).read,
+  read: (handed, conversation, caller) => {
+    const read = readCommit(handed, conversation, caller);
+    const { epoch, leaf, adds, removes } = read;
+    const change = { epoch, leaf, adds: adds.map(({ user, device }) => ({ user, device })), removes: [...removes] };
+    return { change, treeAfter: (before, now) => treeAfter(before, read, handed.groupInfo, conversation, now) };
+  },
   inspect: (keyPackage, now) => anyReal.inspectKeyPackage(keyPackage, now),
   keyOf: () => undefined,
 };
 
 export const mlsModules: Readonly<Record<MlsKind, MlsModule>> = { fake, real: realModule };
 
-function addedLeaf({ credential, key }: { credential: Uint8Array; key: string }): SubmitCommit["adds"][number] {
+function ownerOf(credential: Uint8Array): LeafOwner {
   const { user, device } = decodeCertificate(credential);
-  return { user, device, digest: digestOf(key) };
-}
-
-/** The key of a leaf is its own, and stays. @param key hex */
-function digestOf(key: string): string {
-  return key.slice(0, 43);
+  return { user, device };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { pack, unpack } from "../../durable-objects/conversation/packed-state.ts";
 import { directConversation } from "../../shared/ids.ts";
-import type { LeafOwner, SubmitCommit, SubmitCommitReply } from "../../shared/rpc.ts";
+import type { LeafOwner, SubmitCommitReply } from "../../shared/rpc.ts";
 import { commitBytes, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
 import { ConversationDriver } from "./conversation-driver.ts";
 import { idOf } from "./core-driver.ts";
@@ -207,40 +207,14 @@ describe("R16 a commit that brings people in too often for one of them", () => {
   });
 });
 
-describe("R16 what whoever joins later would be given has to follow from the commit", () => {
-  it.each<[string, (leaves: SubmitCommit["leaves"]) => Partial<SubmitCommit>]>([
-    ["is of another suite", () => ({ suite: 83 })],
-    ["lacks a leaf at the end", (leaves) => ({ leaves: leaves.slice(0, -1) })],
-    ["lacks a leaf in the middle", (leaves) => ({ leaves: leaves.with(1, null) })],
-    ["has one more", (leaves) => ({ leaves: [...leaves, leaves[0] ?? null] })],
-    ["has another leaf for somebody", (leaves) => ({ leaves: leaves.with(1, "x".repeat(43)) })],
-    ["has not the committer's new leaf", () => ({ own: "x".repeat(43) })],
-    ["is nobody's", () => ({ leaves: [] })],
-  ])("refused is what %s", (_, change) => {
+describe("R16 a commit of which the gateway could make no tree, because the conversation was in another epoch", () => {
+  it("is tried again if it is in that one by now, and told what it missed if not", () => {
     const driver = groupWith(bob);
-    const made = driver.made(alice, { epoch: 1, leaf: 0, adds: [carol] });
-    const before = driver.stored();
-    const files = { groupInfo: "info", tree: "tree" };
-    expect(driver.submit({ ...made, ...files, ...change(made.leaves) })).toMatchObject({ code: "bad_frame" });
-    expect(driver.stored()).toBe(before);
-    expect(driver.deletedFiles).toEqual(["info", "tree"]);
-    expect(driver.submit(made)).toMatchObject({ ok: true, seq: 2 });
-  });
-
-  it("and so has what the first commit brings", () => {
-    const driver = new ConversationDriver(groupId);
-    const founding = foundingCommit(groupId, alice, [bob], driver.newId());
-    expect(driver.submit({ ...founding, leaves: founding.leaves.toReversed() })).toMatchObject({ code: "bad_frame" });
-    expect(driver.submit(founding)).toMatchObject({ ok: true });
-  });
-
-  it("also where a leaf is nobody's any more: it is still the one that it was", () => {
-    const driver = groupWith(bob, carol);
-    driver.erase(carol.user, carol.device);
-    const made = driver.made(alice, { epoch: 1, leaf: 0 });
-    const exchanged = { ...made, leaves: made.leaves.with(2, "x".repeat(43)) };
-    expect(driver.submit(exchanged)).toMatchObject({ code: "bad_frame" });
-    expect(driver.submit(made)).toMatchObject({ ok: true });
+    const { groupInfo: _, tree: __, ...late } = driver.made(bob, { epoch: 1, leaf: 1 });
+    expect(driver.submit(late)).toMatchObject({ ok: false, code: "unavailable", retry: 1_000 });
+    expect(driver.submit({ ...late, epoch: 2 })).toMatchObject({ ok: false, code: "epoch_stale", epoch: 1 });
+    expect(driver.commit(bob, { epoch: 1, leaf: 1, id: late.id })).toMatchObject({ ok: true, seq: 2 });
+    expect(driver.submit(late)).toMatchObject({ ok: true, seq: 2 });
   });
 });
 

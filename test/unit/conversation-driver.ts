@@ -1,7 +1,5 @@
 import { ConversationCore } from "../../durable-objects/conversation/core.ts";
 import type { ConversationEffect, ConversationEvent } from "../../durable-objects/conversation/effects.ts";
-import { GroupStore } from "../../durable-objects/conversation/group-store.ts";
-import type { Leaf } from "../../durable-objects/conversation/roster.ts";
 import { NodeStorage } from "../../durable-objects/runtime/node-storage.ts";
 import type { UserId } from "../../shared/ids.ts";
 import type {
@@ -19,7 +17,9 @@ import type {
   SubmitCommit,
   SubmitCommitReply,
 } from "../../shared/rpc.ts";
-import { type CommitChange, commit, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
+import { commit, foundingCommit, payloadOf, sealedBytes } from "../sealed.ts";
+
+type CommitChange = Partial<SubmitCommit> & Pick<SubmitCommit, "epoch" | "leaf">;
 
 const noWatermark = { delivered: 0, read: 0, kept: 0 };
 
@@ -107,9 +107,9 @@ export class ConversationDriver {
     return this.submit(this.made(by, change));
   }
 
-  /** A commit to the group as it stands, not handed in. */
+  /** A commit that is not handed in. */
   made(by: LeafOwner, change: CommitChange): SubmitCommit {
-    return commit(this.id, by, { id: this.newId(), before: this.#leaves(), ...change });
+    return commit(this.id, by, { id: this.newId(), ...change });
   }
 
   expectFiles(...names: string[]): void {
@@ -153,12 +153,6 @@ export class ConversationDriver {
   ack(user: string, delivered: number): PutWatermarkReply {
     const watermark = { delivered, read: 0, kept: delivered };
     return this.#call({ type: "putWatermark", args: { user, watermark, notify: true, requestId: "" } });
-  }
-
-  /** As they stand. */
-  #leaves(): readonly Leaf[] {
-    const [table] = this.storage.all("SELECT name FROM sqlite_master WHERE name = 'mls_group'");
-    return (table && new GroupStore(this.storage).group()?.leaves) ?? [];
   }
 
   readGroup(user: string): ReadGroupReply {

@@ -277,7 +277,7 @@ describe("R14 who is erased from a group", () => {
     const driver = groupWith(bob, carol, deviceOf("C", 2));
     driver.append(carol, "mine", 1);
     expect(driver.erase(carol.user, carol.device)).toEqual({ found: true });
-    expect(driver.readGroup(bob.user)).not.toHaveProperty("groupInfo");
+    expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, leaves: [alice, bob, null, null] });
     expect(driver.readEpoch(bob.user, 1)).toEqual({ ok: false, code: "not_found" });
     driver.evict();
     expect(driver.texts(bob.user)).toEqual(["(commit)"]);
@@ -291,12 +291,16 @@ describe("R14 who is erased from a group", () => {
     expect(group.ok && group.leaves).toEqual([alice, bob, null, null, deviceOf("D")]);
   });
 
-  it("is named by nothing but commits, and by those no longer than the log lasts", () => {
+  it("is named by nothing but commits and the tree, by that until there is another one, by those while the log lasts", () => {
     const driver = visited();
     driver.commit(alice, { epoch: 3, leaf: 0, adds: [carol] });
-    driver.commit(carol, { epoch: 4, leaf: 2 });
+    driver.commit(carol, { epoch: 4, leaf: 2, tree: `of ${carol.user}` });
     driver.append(carol, "mine", 5);
+    driver.deletedFiles.length = 0;
     driver.erase(carol.user, carol.device);
+    expect(driver.deletedFiles).toEqual([]);
+    driver.commit(bob, { epoch: 5, leaf: 1, removes: [2] });
+    expect(driver.deletedFiles).toEqual([`of ${carol.user}`]);
     const rows = driver.storage.all<{ user: string; body: Uint8Array }>(
       `SELECT user, body FROM log_1_${Date.parse("2026-11-20T10:00:00Z")} WHERE user = ?`,
       carol.user,
@@ -323,10 +327,10 @@ describe("R14 who is erased from a group", () => {
     driver.gone.add(carol.user);
     driver.tell(dave.user, { ok: true });
     expect(driver.replyTo(call)).toMatchObject({ ok: true, seq: 2 });
-    expect(driver.stored()).not.toContain(carol.user);
-    expect(driver.deletedFiles).toEqual([`of ${carol.user}`]);
     expect(driver.read(carol.user)).toEqual({ ok: false, code: "not_found" });
     expect(driver.commit(bob, { epoch: 2, leaf: 1, removes: [2] })).toMatchObject({ ok: true });
+    expect(driver.stored()).not.toContain(carol.user);
+    expect(driver.deletedFiles).toEqual([`of ${carol.user}`]);
     expect(driver.append(dave, "hello", 3)).toMatchObject({ ok: true });
   });
 
@@ -359,13 +363,10 @@ describe("R14 who is erased from a group", () => {
     const driver = groupWith(bob, carol, deviceOf("C", 2));
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [] });
     driver.erase(carol.user, carol.device);
-    const group = driver.readGroup(bob.user);
-    expect(group).toMatchObject({ ok: true, epoch: 1, orphans: [2, 3] });
-    for (const entrance of ["groupInfo", "tree"]) expect(group).not.toHaveProperty(entrance);
+    expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, epoch: 1, orphans: [2, 3] });
     driver.commit(bob, { epoch: 1, leaf: 1 });
     driver.evict();
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [2, 3] });
-    expect(driver.readGroup(bob.user)).toHaveProperty("tree");
     driver.commit(bob, { epoch: 2, leaf: 1, removes: [2, 3] });
     expect(driver.readGroup(bob.user)).toMatchObject({ ok: true, orphans: [] });
   });
@@ -524,13 +525,13 @@ describe("what is too large for the object", () => {
     expect(never.storage.all("SELECT name FROM sqlite_master")).toEqual([]);
   });
 
-  it("R14 goes with somebody whom it names, but for commits", () => {
+  it("R14 goes with somebody whom it names, but for commits and what the group goes on from", () => {
     const driver = groupWith(bob);
     driver.commit(alice, { epoch: 1, leaf: 0, adds: [carol], ...large(1) });
     driver.commit(alice, { epoch: 2, leaf: 0, ...files(2) });
     driver.deletedFiles.length = 0;
     driver.erase(carol.user);
-    expect(driver.deletedFiles.toSorted()).toEqual(["info 2", "tree 1", "tree 2", "welcome 1"]);
+    expect(driver.deletedFiles.toSorted()).toEqual(["tree 1", "welcome 1"]);
     expect(driver.readEpoch(bob.user, 2)).toEqual({ ok: true, commit: "commit 1" });
   });
 

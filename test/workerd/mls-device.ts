@@ -136,7 +136,7 @@ export class MlsDevice {
   async viewGroup(
     conversation: string,
   ): Promise<{ epoch: number; seq: number; groupInfo: Uint8Array; tree: Uint8Array }> {
-    const { groupInfo = "", tree = "", ...place } = await ask(viewGroup, this.account, { params: { conversation } });
+    const { groupInfo, tree, ...place } = await ask(viewGroup, this.account, { params: { conversation } });
     return { ...place, groupInfo: fromBase64url(groupInfo), tree: fromBase64url(tree) };
   }
 
@@ -157,12 +157,11 @@ export class MlsDevice {
   }
 }
 
-function requestOf({ commit, groupInfo, tree, welcome }: MadeCommit): Request {
+function requestOf({ commit, groupInfo, welcome }: MadeCommit): Request {
   return {
     id: ulid(),
     commit: toBase64url(commit),
     groupInfo: toBase64url(groupInfo),
-    tree: toBase64url(tree),
     ...(welcome && { welcome: toBase64url(welcome) }),
     after: 0,
   };

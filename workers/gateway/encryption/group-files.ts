@@ -44,10 +44,16 @@ export async function storeGroupBytes(
 
 /** @returns in base64url @throws Refusal not_found where the file has just gone with what it belonged to */
 export async function loadGroupBytes(env: Pick<Env, "MEDIA">, stored: Stored): Promise<string> {
-  if (typeof stored !== "string") return toBase64url(stored);
+  const bytes = await readGroupBytes(env, stored);
+  if (!bytes) throw new Refusal("not_found");
+  return toBase64url(bytes);
+}
+
+/** @returns undefined where the file has just gone with what it belonged to */
+export async function readGroupBytes(env: Pick<Env, "MEDIA">, stored: Stored): Promise<Uint8Array | undefined> {
+  if (typeof stored !== "string") return stored;
   const file = await env.MEDIA.get(stored);
-  if (!file) throw new Refusal("not_found");
-  return toBase64url(new Uint8Array(await file.arrayBuffer()));
+  return file ? new Uint8Array(await file.arrayBuffer()) : undefined;
 }
 
 function nameOf({ conversation, requestId }: Request, part: Part): string {

@@ -1,6 +1,7 @@
+import type { CiphersuiteName } from "ts-mls/crypto/ciphersuite.js";
 import { extensionsSupportedByCapabilities } from "ts-mls/extension.js";
 import { type KeyPackage, makeKeyPackageRef, verifyKeyPackage } from "ts-mls/keyPackage.js";
-import { type LeafNodeKeyPackage, verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
+import { type LeafNode, type LeafNodeKeyPackage, verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
 import { Refusal } from "../../../shared/errors.ts";
 import { KEY_PACKAGE_CLOCK_SKEW_MS, MAX_KEY_PACKAGE_LIFETIME_MS } from "../../../shared/limits.ts";
 import { cryptoOf, suiteOf } from "../../../shared/mls/suites.ts";
@@ -43,7 +44,7 @@ async function inspect(bytes: Uint8Array, owner: KeyOwner, now: number): Promise
   const isGood =
     hasProperKeys(keyPackage, suite) &&
     isTimely(leafNode, now) &&
-    isCapable(keyPackage) &&
+    isCapable(leafNode, keyPackage.cipherSuite) &&
     (await verifyLeafNodeSignatureKeyPackage(leafNode, signature)) &&
     (await verifyKeyPackage(keyPackage, signature)) &&
     (await isCertified(leafNode, owner));
@@ -59,14 +60,14 @@ function hasProperKeys({ initKey, leafNode }: KeyPackage, suite: Suite): boolean
 }
 
 /** A lifetime is in seconds; as numbers the greatest lose precision, and are too great all the same. */
-function isTimely({ lifetime }: LeafNodeKeyPackage, now: number): boolean {
+export function isTimely({ lifetime }: LeafNodeKeyPackage, now: number): boolean {
   const [notBefore, notAfter] = [Number(lifetime.notBefore) * 1_000, Number(lifetime.notAfter) * 1_000];
   const isCurrent = notBefore <= now + KEY_PACKAGE_CLOCK_SKEW_MS && now < notAfter && notBefore < notAfter;
   return isCurrent && notAfter - notBefore <= MAX_KEY_PACKAGE_LIFETIME_MS;
 }
 
 /** It says that it can do what it does (RFC 9420 §7.2, §7.3): members refuse a leaf that does not. */
-function isCapable({ cipherSuite, leafNode: { capabilities, extensions } }: KeyPackage): boolean {
+export function isCapable({ capabilities, extensions }: LeafNode, cipherSuite: CiphersuiteName): boolean {
   return (
     capabilities.versions.includes("mls10") &&
     capabilities.ciphersuites.includes(cipherSuite) &&

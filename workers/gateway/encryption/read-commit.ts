@@ -1,8 +1,8 @@
 import type { Commit } from "ts-mls/commit.js";
-import { encodeLeafNode, type LeafNode } from "ts-mls/leafNode.js";
+import type { LeafNode } from "ts-mls/leafNode.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import type { PublicMessage } from "ts-mls/publicMessage.js";
-import { toBase64url } from "../../../shared/base64url.ts";
+import type { UpdatePath } from "ts-mls/updatePath.js";
 import { decodeCertificate } from "../../../shared/certificate.ts";
 import { Refusal } from "../../../shared/errors.ts";
 import type { ConversationId } from "../../../shared/ids.ts";
@@ -10,13 +10,11 @@ import { MAX_ADDS_PER_COMMIT, MAX_REMOVES_PER_COMMIT } from "../../../shared/lim
 import { groupIdOf } from "../../../shared/mls/framing.ts";
 import { areEqual, decodeMessage, type Format, type Message } from "../../../shared/mls/wire.ts";
 import type { LeafOwner, SubmitCommit } from "../../../shared/rpc.ts";
-import { isBoundedCommit } from "./bounded.ts";
+import { isBounded } from "./bounded-commit.ts";
 
 /** A leaf that a commit brings, and whose its certificate says it is. */
 export interface ClaimedLeaf extends LeafOwner {
   readonly leaf: LeafNode;
-  /** By which it is known again. */
-  readonly digest: string;
 }
 
 /** What a commit says of itself and of whom it adds and removes. Whether that may be is for the conversation to say. */
@@ -24,6 +22,7 @@ export interface ReadCommit extends Pick<SubmitCommit, "epoch" | "leaf" | "remov
   /** The committer's. */
   readonly own: ClaimedLeaf;
   readonly adds: readonly ClaimedLeaf[];
+  readonly path: UpdatePath;
 }
 
 /**
@@ -31,30 +30,28 @@ export interface ReadCommit extends Pick<SubmitCommit, "epoch" | "leaf" | "remov
  * @param commit an MLSMessage, as is the Welcome
  * @throws Refusal bad_frame; not_allowed for what no commit here may do, or does not name the caller as who it comes from
  */
-export async function readCommit(
+export function readCommit(
   { commit, welcome }: { commit: Uint8Array; welcome: Uint8Array | undefined },
   conversation: ConversationId,
   caller: LeafOwner,
-): Promise<ReadCommit> {
-  if (!isBoundedCommit(commit)) throw new Refusal("bad_frame");
+): ReadCommit {
+  if (!isBounded(commit)) throw new Refusal("bad_frame");
   const { content } = decode(commit, "mls_public_message").publicMessage;
   const isOurs = areEqual(content.groupId, groupIdOf(conversation));
   if (content.contentType !== "commit" || !isOurs) throw new Refusal("bad_frame");
   const epoch = Number(content.epoch);
   if (!Number.isSafeInteger(epoch)) throw new Refusal("bad_frame");
-  const own = await ownLeaf(content.commit, caller);
   const leaf = leafOf(content);
+  const { path } = content.commit;
+  // With one every commit renews its maker's keys, and shows whose it is.
+  if (!path) throw new Refusal("not_allowed");
+  const own = claimed(path.leafNode);
+  if (own.user !== caller.user || own.device !== caller.device) throw new Refusal("not_allowed");
   const { added, removes } = readProposals(content.commit, leaf === null);
-  const adds = await Promise.all(added.map(claimed));
+  const adds = added.map(claimed);
   if (welcome) decode(welcome, "mls_welcome");
   if ((welcome !== undefined) !== adds.length > 0) throw new Refusal("bad_frame");
-  return { epoch, leaf, own, adds, removes };
-}
-
-/** SHA-256 of a leaf node (RFC 9420 §7.2), base64url. */
-export async function digestOf(leaf: LeafNode): Promise<string> {
-  const bytes = new Uint8Array(encodeLeafNode(leaf));
-  return toBase64url(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return { epoch, leaf, own, adds, removes, path };
 }
 
 /** @throws Refusal bad_frame, also for what could be written otherwise */
@@ -72,14 +69,6 @@ function leafOf({ sender }: PublicMessage["content"]): number | null {
   if (sender.senderType === "member") return sender.leafIndex;
   if (sender.senderType === "new_member_commit") return null;
   throw new Refusal("not_allowed");
-}
-
-/** With an update path every commit renews its maker's keys, and shows whose it is. */
-async function ownLeaf({ path }: Commit, { user, device }: LeafOwner): Promise<ClaimedLeaf> {
-  if (!path) throw new Refusal("not_allowed");
-  const own = await claimed(path.leafNode);
-  if (own.user !== user || own.device !== device) throw new Refusal("not_allowed");
-  return own;
 }
 
 /** Adds and removes by value; to join without help one ExternalInit beside removes (RFC 9420 §12.2), and nothing else ever. */
@@ -103,9 +92,9 @@ function readProposals(
 }
 
 /** @throws Refusal bad_frame for what is no certificate */
-async function claimed(leaf: LeafNode): Promise<ClaimedLeaf> {
+function claimed(leaf: LeafNode): ClaimedLeaf {
   const { credential } = leaf;
   if (credential.credentialType !== "basic" || !("identity" in credential)) throw new Refusal("bad_frame");
   const { user, device } = decodeCertificate(credential.identity);
-  return { user, device, leaf, digest: await digestOf(leaf) };
+  return { user, device, leaf };
 }

@@ -1,24 +1,14 @@
 import { MAX_KEY_PACKAGE_BYTES, MAX_LEAVES_PER_GROUP, MAX_PROPOSALS_BYTES } from "../../../shared/limits.ts";
 
 /**
- * Whether what is handed in has no more parts than a group can need. Nothing but lengths is read: decoded, three megabytes of
- * parts without content would take all of the memory that there is, of all who ask at that moment. Whether it makes sense is
- * for whoever decodes it.
+ * Whether a commit (RFC 9420 §6.2, §12.4) has no more parts than a group can need. Nothing but lengths is read: decoded, three
+ * megabytes of parts without content would take all of the memory that there is, of all who ask at that moment. Whether it
+ * makes sense is for whoever decodes it.
+ * @param message an MLSMessage
  */
-
-/** @param message an MLSMessage that should be a commit (RFC 9420 §6.2, §12.4) */
-export function isBoundedCommit(message: Uint8Array): boolean {
-  return isReadable(message, hasCommitInBounds);
-}
-
-/** @param tree that of the extension ratchet_tree (RFC 9420 §12.4.3.3) */
-export function isBoundedTree(tree: Uint8Array): boolean {
-  return isReadable(tree, hasTreeInBounds);
-}
-
-function isReadable(bytes: Uint8Array, isBounded: (lengths: Lengths) => boolean): boolean {
+export function isBounded(message: Uint8Array): boolean {
   try {
-    return isBounded(new Lengths(bytes));
+    return isBoundedCommit(new Lengths(message));
   } catch (error) {
     if (error instanceof RangeError) return false;
     throw error;
@@ -30,11 +20,8 @@ const COMMIT = 3;
 const senders = { member: 1, external: 2 };
 /** Where a leaf comes from (§7.2). */
 const sources = { keyPackage: 1, commit: 3 };
-/** A node of a tree (§7.8). */
-const LEAF = 1;
-const MAX_NODES_PER_TREE = 2 * MAX_LEAVES_PER_GROUP - 1;
 
-function hasCommitInBounds(lengths: Lengths): boolean {
+function isBoundedCommit(lengths: Lengths): boolean {
   lengths.skip(4);
   lengths.vector();
   lengths.skip(8);
@@ -67,19 +54,6 @@ function isBoundedPath(lengths: Lengths): boolean {
     lengths.vector();
     const last = lengths.enter();
     while (lengths.at < last && left-- > 0) lengths.vectors(2);
-  }
-  return left >= 0;
-}
-
-/** Each node is blank, a leaf, or a parent with key, hash and the leaves that are not merged below it (§7.1). */
-function hasTreeInBounds(lengths: Lengths): boolean {
-  let left = MAX_NODES_PER_TREE;
-  const end = lengths.enter();
-  while (lengths.at < end && left-- > 0) {
-    if (lengths.byte() === 0) continue;
-    if (lengths.byte() === LEAF) {
-      if (leafBytes(lengths) > MAX_KEY_PACKAGE_BYTES) return false;
-    } else lengths.vectors(3);
   }
   return left >= 0;
 }
