@@ -98,7 +98,7 @@ export interface MadeCommit {
   readonly welcome: Uint8Array | undefined;
   /** Of the next epoch, with the external public key, without the tree: whoever has it and the tree can join. */
   readonly groupInfo: Uint8Array;
-  /** The next epoch's ratchet tree, as in the extension `ratchet_tree` (RFC 9420 §12.4.3.3). */
+  /** The next epoch's ratchet tree, as in the extension `ratchet_tree` (RFC 9420 §12.4.3.3); the server makes its own. */
   readonly tree: Uint8Array;
   readonly group: Group;
 }

@@ -55,7 +55,7 @@ describe("several tabs", () => {
   test("errors come with their code, in the leader's tab as in the others", async () => {
     for (const { run } of await openTabs("a", "b")) {
       expect(await run.errorOf("refuse")).toEqual({
-        ...{ name: "ChatError", message: "busy", isChatError: true },
+        ...{ name: "ChatError", message: expect.stringMatching(/^busy: /), isChatError: true },
         ...{ code: "busy", retry: 1_500, requestId: "r1", details: { triesLeft: 2 } },
       });
       expect(await run.errorOf("fail")).toMatchObject({ name: "RangeError", message: "out of range" });
