@@ -2,7 +2,7 @@ import type { SessionErrorCode } from "./session/contract.ts";
 
 /** What each code means to whoever builds an app, and what to do. For logs and developers: an app has its own words. */
 export const errorTexts: Readonly<Record<SessionErrorCode, string>> = {
-  bad_frame: "the server cannot read what was sent: use the newest version of this package",
+  bad_frame: "something that was given has not the form that it must have, or one of client and server is too old",
   unknown_type: "the server does not know this request: one of the two is too old",
   too_early: "something was sent before the connection had begun",
   too_large: "it is larger than may be sent",

@@ -14,5 +14,6 @@ const [friend] = await chat.contacts.discover([ask("Your friend's phone number")
 const conversation = chat.conversations.direct(friend?.user ?? chat.user);
 const messages = chat.messages.live(conversation);
 const textOf = ({ content }: Message) => (isText(content) ? `${content.text}\n` : "");
-messages.subscribe(() => document.body.replaceChildren(...(messages.getSnapshot() ?? []).map(textOf)));
+const show = (all: readonly Message[] = []) => Object.assign(document.body, { innerText: all.map(textOf).join("") });
+messages.subscribe(() => show(messages.getSnapshot()));
 await chat.messages.send(conversation, "hello");

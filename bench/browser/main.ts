@@ -67,6 +67,6 @@ async function measureHandOver(name: string, end: (page: Page) => Promise<unknow
 }
 
 function note(what: string, median: number): void {
-  ms[what] = median;
+  ms[what] = Number(median.toFixed(1));
   if (!options.json) console.log(`${what.padEnd(46)}${median.toFixed(1).padStart(8)} ms`);
 }
