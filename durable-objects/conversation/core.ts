@@ -106,8 +106,8 @@ export class ConversationCore {
     this.#retention = new Retention(this.#store, this.#state);
     this.#receipts = new ReceiptRoute(id, this.#store, this.#state);
     const repeated = (entry: Entry) => this.#fanOut.repeated(entry);
-    this.#placement = new Placement(id, this.#store, this.#state, this.#retention, repeated);
     this.#groups = new GroupStore(storage);
+    this.#placement = new Placement(id, this.#store, this.#state, this.#groups, this.#retention, repeated);
     this.#commits = new Commits(id, this.#store, this.#groups, this.#state, this.#placement);
     this.#fileDebts = new FileDebts(storage);
     this.#isOwedStored = this.#state.owedAbove !== null;

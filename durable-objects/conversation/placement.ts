@@ -1,8 +1,9 @@
 import { Refusal } from "../../shared/errors.ts";
-import { type ConversationId, type DeviceId, type MessageId, messageTime, type UserId } from "../../shared/ids.ts";
+import { type ConversationId, type DeviceId, messageTime, type UserId } from "../../shared/ids.ts";
 import { MAX_ID_AHEAD_MS } from "../../shared/limits.ts";
 import { groupIdOf, readFraming } from "../../shared/mls/framing.ts";
 import type { Append, Appended, Entry } from "../../shared/rpc.ts";
+import type { GroupStore } from "./group-store.ts";
 import type { Retention } from "./retention.ts";
 import { endFor, isBlocking, type State } from "./state.ts";
 import type { ConversationStore } from "./store.ts";
@@ -15,6 +16,7 @@ export class Placement {
   readonly #group: Uint8Array;
   readonly #store: ConversationStore;
   readonly #state: State;
+  readonly #groups: GroupStore;
   readonly #retention: Retention;
   readonly #onRepeat: (entry: Entry) => void;
 
@@ -23,12 +25,14 @@ export class Placement {
     id: ConversationId,
     store: ConversationStore,
     state: State,
+    groups: GroupStore,
     retention: Retention,
     onRepeat: (entry: Entry) => void,
   ) {
     this.#group = groupIdOf(id);
     this.#store = store;
     this.#state = state;
+    this.#groups = groups;
     this.#retention = retention;
     this.#onRepeat = onRepeat;
   }
@@ -108,7 +112,7 @@ export class Placement {
     if (!this.#state.newest.has(message.device)) this.requireWriter(user);
     requireTimely(message, now);
     const twice = fresh.find((entry) => entry.id === message.id && entry.device === message.device);
-    return this.#repeat(twice ?? this.#findRepeat(message.id, message.device), user, message);
+    return this.#repeat(twice ?? this.#findRepeat(message), user, message);
   }
 
   #repeat(known: Entry | undefined, user: UserId, message: Message): Entry | undefined {
@@ -129,7 +133,8 @@ export class Placement {
    * below may have been overtaken by a later one and is looked for. @throws Refusal id_expired where the log no longer
    * reaches back to when it might have been stored, so that nobody can tell.
    */
-  #findRepeat(id: MessageId, device: string): Entry | undefined {
+  #findRepeat(message: Message): Entry | undefined {
+    const { id, device } = message;
     const newest = this.#state.newest.get(device);
     if (newest && id > newest.id) return undefined;
     const found = newest?.id === id ? this.#store.entry(newest.seq) : this.#store.find(id, device);
@@ -137,8 +142,19 @@ export class Placement {
     const isWhole =
       this.#retention.nothingDropped || messageTime(id) - MAX_ID_AHEAD_MS > (this.#store.oldestAt() ?? Infinity);
     const mayHaveGone = newest !== undefined || messageTime(id) <= this.#state.forgottenUntil;
-    if (mayHaveGone && !isWhole) throw new Refusal("id_expired");
+    if (mayHaveGone && !isWhole && !this.#isOfThisEpoch(message)) throw new Refusal("id_expired");
     return undefined;
+  }
+
+  /**
+   * What is sealed in the present epoch was sealed after its commit, and everything since is here if that one is. A device
+   * seals a message anew only where what it had sealed before was refused and never had a place.
+   */
+  #isOfThisEpoch({ body }: Message): boolean {
+    const sealed = readFraming(body);
+    if (sealed?.kind !== "message" || sealed.epoch !== this.#state.epoch) return false;
+    const [begun, first] = [this.#groups.group()?.seq, this.#store.segments[0]?.first];
+    return begun !== undefined && first !== undefined && begun >= first;
   }
 }
 

@@ -575,12 +575,28 @@ describe("the state", () => {
     expect(driver.stored()).not.toContain(carol.device);
     for (const { device } of [bob, ...others]) expect(driver.stored()).toContain(device);
     driver.evict();
-    expect(sent(others[0]!, 2, first + 7)).toMatchObject({ ok: false, code: "id_expired" });
+    expect(sent(others[0]!, 1, first + 7)).toMatchObject({ ok: false, code: "id_expired" });
     driver.commit(alice, { epoch: 2, leaf: 0, adds: [carol] });
-    expect(driver.append(carol, "hello", 3, hers.id)).toMatchObject({ ok: false, code: "id_expired" });
-    expect(sent(carol, 3, first + 9)).toMatchObject({ ok: false, code: "id_expired" });
+    expect(driver.append(carol, "hello", 1, hers.id)).toMatchObject({ ok: false, code: "id_expired" });
+    expect(sent(carol, 1, first + 9)).toMatchObject({ ok: false, code: "id_expired" });
     expect(sent(bob, 3, first + 5)).toMatchObject({ ok: true });
     expect(sent(carol, 3, first + 11)).toMatchObject({ ok: true });
+  });
+
+  it("R3 takes what is sealed in an epoch that began in the log, however old its id is: it cannot have been there before", () => {
+    const driver = groupWith(bob);
+    const first = driver.now;
+    driver.append(bob, "later", 1, ulid(first + 10));
+    driver.append(alice, "hello", 1);
+    driver.now += RETENTION_MS + 1;
+    driver.alarm();
+    const again = (epoch: number) => driver.append(bob, "earlier", epoch, ulid(first + 5));
+    expect(again(1)).toMatchObject({ ok: false, code: "id_expired" });
+    driver.commit(alice, { epoch: 1, leaf: 0 });
+    expect(again(1)).toMatchObject({ ok: false, code: "id_expired" });
+    const placed = again(2);
+    expect(placed).toMatchObject({ ok: true, seq: 5 });
+    expect(again(2)).toMatchObject({ ok: true });
   });
 
   it("can be read as it was packed before there were groups of devices", () => {

@@ -25,6 +25,10 @@ const pinned = [
     found: "a device took its own message in a page for a ✓, and nobody finished the fan-out",
     seeds: [3980, 9111, 9899],
   },
+  {
+    found: "what was written by a clock that was ahead was refused as too old, though it had never had a place",
+    seeds: [763],
+  },
 ];
 
 /** Enough for every break to be noticed, some of them only in few. */
