@@ -25,7 +25,8 @@ export interface IdentityStatus {
  * Who the others really are. This device takes somebody's account key for theirs from when it first meets them; that it
  * is not one of the server's, only the two can find out, by comparing. A key that changes is told as `key_changed`.
  * If they were verified, nothing is said to the new one until they are again, or are accepted as they are: it stays in the
- * outbox (`held`), in groups too, while what they write is shown. Whatever is about somebody whom this device has not met is `not_found`.
+ * outbox (`held`), in groups too, while what they write is shown. Whatever is about somebody whom this device has not met is
+ * `not_found`.
  */
 export class Identity {
   readonly #base: Base;

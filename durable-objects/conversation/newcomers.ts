@@ -17,8 +17,8 @@ interface Waiting {
 
 /**
  * Commits that wait for word from people's own objects whether these people exist, and let themselves be brought in: nothing
- * may name somebody again who has been removed (docs/protocol.md R14), and nobody is brought into groups without end (R16). Whoever is removed while their answer is on its way is erased here before or after
- * it: `erased` says that it came before.
+ * may name somebody again who has been removed (docs/protocol.md R14), and nobody is brought into groups without end (R16).
+ * Whoever is removed while their answer is on its way is erased here before or after it: `erased` says that it came before.
  */
 export class Newcomers {
   #waiting: Waiting[] = [];

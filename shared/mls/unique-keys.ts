@@ -1,6 +1,6 @@
 import type { RatchetTree } from "ts-mls/ratchetTree.js";
 
-/** No key stands in a tree twice: encryption keys of leaves and parents among each other, signature keys likewise (RFC 9420 §7.3, §7.8). */
+/** No key stands in a tree twice: of leaves and parents none for encryption, of leaves none for signing (RFC 9420 §7.3). */
 export function hasUniqueKeys(tree: RatchetTree): boolean {
   const [encryption, signature] = [new Set<string>(), new Set<string>()];
   let leaves = 0;

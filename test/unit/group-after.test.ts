@@ -319,5 +319,19 @@ describe("R16 the group after a commit", () => {
       const made = treeAfter(before, { ...read, ...change }, before.groupInfo, groupId, Date.now());
       await expect(made, JSON.stringify(change)).rejects.toThrow("not_allowed");
     }
+    const founding = readCommit(before, groupId, alice);
+    for (const change of [{ leaf: 1 }, { leaf: 4_294_967_295 }, { removes: [0] }, { removes: [1] }]) {
+      const made = treeAfter(undefined, { ...founding, ...change }, before.groupInfo, groupId, Date.now());
+      await expect(made, `founding ${JSON.stringify(change)}`).rejects.toThrow("not_allowed");
+    }
+  });
+
+  it("is none after a tree that nobody can read, and begins no group anew", async () => {
+    const { before } = await scene();
+    const read = readCommit(before, groupId, alice);
+    for (const tree of [new Uint8Array(), before.tree.subarray(1)]) {
+      const made = treeAfter({ ...before, tree }, read, before.groupInfo, groupId, Date.now());
+      await expect(made).rejects.toThrow("bad_frame");
+    }
   });
 });

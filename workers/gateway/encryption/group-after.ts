@@ -46,9 +46,12 @@ export async function treeAfter(
 ): Promise<Uint8Array> {
   const info = decode(groupInfo, "mls_group_info").groupInfo;
   try {
-    const tree = before && decodeTree(before.tree);
-    if (tree) requireOwnLeaves(tree, commit);
-    const group = await apply(tree, commit, info);
+    const tree: RatchetTree | undefined = before
+      ? decodeTree(before.tree)
+      : [{ nodeType: "leaf", leaf: commit.own.leaf }];
+    if (!tree) throw new Refusal("bad_frame");
+    requireOwnLeaves(tree, commit);
+    const group = await apply(tree, commit, info, before === undefined);
     const isSame = !before || suiteIn(decode(before.groupInfo, "mls_group_info").groupInfo) === suiteIn(info);
     if (isSame && (await isGood(group, commit, info, conversation, now))) return encodeRatchetTree(group.tree);
   } catch (error) {
@@ -64,7 +67,7 @@ interface Applied {
   readonly own: LeafIndex;
 }
 
-/** @throws Refusal not_allowed */
+/** Of a leaf outside the tree the library would look for the path without an end. @throws Refusal not_allowed */
 function requireOwnLeaves(tree: RatchetTree, { leaf, own, removes }: ReadCommit): void {
   const owner = leaf === null ? own : ownerOf(leafAt(tree, leaf));
   const isTheirs = owner?.user === own.user && owner.device === own.device;
@@ -73,10 +76,9 @@ function requireOwnLeaves(tree: RatchetTree, { leaf, own, removes }: ReadCommit)
 }
 
 /** @throws whatever the library throws where the commit does not fit the tree */
-async function apply(before: RatchetTree | undefined, commit: ReadCommit, info: GroupInfo): Promise<Applied> {
+async function apply(before: RatchetTree, commit: ReadCommit, info: GroupInfo, isNew: boolean): Promise<Applied> {
   const { hash } = await cryptoOf(suiteIn(info));
-  const isNew = before === undefined;
-  let tree: RatchetTree = before ?? [{ nodeType: "leaf", leaf: commit.own.leaf }];
+  let tree = before;
   for (const index of commit.removes) tree = removeLeafNode(tree, toLeafIndex(index));
   for (const { leaf } of commit.adds) [tree] = addLeafNode(tree, leaf);
   let own = toLeafIndex(commit.leaf ?? 0);
